@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from mousetrap.jobs import MousetrapError
 from mousetrap.pipeline import Pipeline
 from mousetrap.scheduler import Scheduler, Schedules
-from mousetrap.schedules import Change, Record, Schedule, created, paused, run_id_of_tick, ticks_after
+from mousetrap.schedules import Change, Record, Schedule, created, paused, run_id_of_tick, ticks_between
 from mousetrap.shapes import ENDS
 from mousetrap.submit_run import Accepted, SubmitOptions, Submitter
 from mousetrap.testing.simulation.simulation import KEYRING, Node
@@ -29,7 +28,7 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
 
 
 class Timetable:
-    """Schedules in the store of a cluster, and their runs. The caller says which processes look at them."""
+    """Schedules in the store of a cluster, and their runs. The caller chooses which processes look at them."""
 
     def __init__(
         self, pipeline: Pipeline, kind: str, work: Any, ledger: Ledger, client: Callable[[Node], Any]
@@ -100,7 +99,7 @@ class Timetable:
     def complaints(self) -> Iterator[str]:
         """Ticks without a run, and runs without a tick."""
         for name, record in self.records.items():
-            ticks = list(takewhile(lambda at: at <= record.decided_ms, _ticks(record)))  # noqa: B023
+            ticks = list(ticks_between(record.schedule, record.created_ms, record.decided_ms))
             ids = {run_id_of_tick(record.schedule, record.created_ms, tick) for tick in ticks}
             runs = {run for run, facts in self._ledger.facts.items() if facts.schedule == name}
             if runs - ids:
@@ -136,7 +135,3 @@ class _Submits:
             doubtful = facts.redriven or facts.forgotten or self._ledger.schedules_forgotten
             if other != run_id and facts.schedule == name and facts.accepted and goes_on and not doubtful:
                 self._ledger.wrong.append(f"schedule {name} started {run_id} while {other} went on")
-
-
-def _ticks(record: Record) -> Iterator[int]:
-    return ticks_after(record.schedule, record.created_ms)

@@ -6,6 +6,7 @@ from typing import Any
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.feed import Feed
 from support.processes import Process
+from support.rabbitmq import OwnRabbitMQ
 from support.stack import Stack, events, made_by, waiting
 from support.waiting import until
 
@@ -82,6 +83,31 @@ def test_a_pause_outlives_its_workers_and_its_store(
     for run_id in run_ids:
         stack.completed(run_id)
     assert process.running
+
+
+def test_a_restarted_broker_delivers_no_job_of_a_paused_queue(
+    stack_on_own_rabbitmq: Stack, own_rabbitmq_url: str, own_rabbitmq: OwnRabbitMQ
+) -> None:
+    stack = stack_on_own_rabbitmq
+    workers = stack.start_workers()
+    act(stack, "/queues/data_processing/pause")
+    until(
+        lambda: any(it["paused"] == ["data_processing"] for it in stack.api.get("/workers").json()),
+        "the worker of the paused stage takes nothing",
+    )
+    run_ids = [stack.submit() for _ in range(20)]
+    until(lambda: waiting(own_rabbitmq_url, "data_processing") == [20], "all wait for the paused stage")
+
+    own_rabbitmq.restart()
+    for process in (*workers, stack.api_process):
+        process.wait_for_line("can be used again", seconds=60)
+    stack.until_ready()
+    run_ids.append(stack.submit())
+    until(lambda: waiting(own_rabbitmq_url, "data_processing") == [21], "a new one waits with them")
+    assert [events(stack.run(run_id), "started", "process") for run_id in run_ids] == [[]] * 21
+    act(stack, "/queues/data_processing/resume")
+
+    assert begun_otherwise_than_once([stack.completed(run_id) for run_id in run_ids]) == []
 
 
 def test_what_one_of_three_drained_workers_had_finished_is_not_delivered_again(

@@ -35,6 +35,8 @@ from mousetrap.submit_run import Accepted, SubmitOptions
 
 #: Schedules that are carried on together.
 _BATCH = 100
+#: Schedules that are read together at the start: about a megabyte.
+_PAGE = 1_000
 #: Runs of one schedule that are submitted before that is written.
 _RUNS = 50
 #: A schedule that cannot be read, or whose look fails by our own fault, is looked at again after so long.
@@ -122,15 +124,28 @@ class Scheduler:
             await self._submit(record, await self._schedules.now_ms())
 
     async def _declare(self, schedules: Sequence[Schedule]) -> None:
-        """Records the schedules of the code, and pauses those that were in it once."""
+        """Records the schedules of the code, pauses those that were in it once, and looks at all by the rules of their zones."""
         for schedule in schedules:
             await self._declare_one(schedule)
-        names = {schedule.name for schedule in schedules}
-        others = [name for name in await self._schedules.names() if name not in names]
-        for record in await self._schedules.some(others):
-            if record.origin == "code" and not record.pause:
-                _log.warning("pauses a schedule that is in code no more", extra={"schedule": record.name})
-                await self._schedules.change(record.name, lambda it, now: orphaned(it, Change(_CODE, now)))
+        known = {schedule.name for schedule in schedules}
+        names = await self._schedules.names()
+        for place in range(0, len(names), _PAGE):
+            records = await self._schedules.some(names[place : place + _PAGE])
+            for record in records:
+                if record.origin == "code" and not record.pause and record.name not in known:
+                    await self._orphan(record.name)
+            await self._hasten(records)
+
+    async def _orphan(self, name: str) -> None:
+        _log.warning("pauses a schedule that is in code no more", extra={"schedule": name})
+        await self._schedules.change(name, lambda it, now: orphaned(it, Change(_CODE, now)))
+
+    async def _hasten(self, records: Sequence[Record]) -> None:
+        """Looks at each as early as its zone has it now: rules that were changed can have its next tick come before the next look."""
+        now_ms = await self._schedules.now_ms()
+        zoned = [it for it in records if it.schedule.tz != "UTC" and not it.owed]
+        looks = {it.name: look_ms for it in zoned if (look_ms := looks_at(it, now_ms)) is not None}
+        await self._schedules.hasten(looks)
 
     async def _declare_one(self, schedule: Schedule) -> None:
         def act(record: Record, now_ms: int) -> Record:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from mousetrap.signing import Keyring
 from mousetrap.submit_run import Accepted, SubmitOptions
 from support.valkey_cluster import ValkeyCluster
 from support.workbench import KEYRING, Workbench, on_streams
+from support.zones import ZONE, zones_in
 
 pytestmark = on_streams
 
@@ -309,6 +311,29 @@ async def test_schedules_of_the_code_are_recorded_and_paused_once_they_are_gone(
         assert (await host.record("by-hand")).pause is None
         await host.scheduler(declared=(changed, other)).look()
         assert (await host.record("other")).pause is None
+
+
+async def test_a_start_with_other_rules_of_a_zone_fires_what_is_due_by_them(
+    bench: Workbench, store_url: str, tmp_path: Path
+) -> None:
+    """By the rules of before, its next tick was two hours away."""
+    with zones_in(tmp_path) as update:
+        update(1, None)
+        async with hosting(bench, store_url) as host:
+            now = datetime.fromtimestamp(await host.schedules.now_ms() // 60_000 * 60, UTC)
+            later = now + timedelta(hours=3)
+            await host.add(
+                host.schedule(every=None, cron=f"{later.minute} {later.hour} * * *", tz=ZONE), hours=1
+            )
+            running = host.scheduler()
+            await running.look()
+            update(3, datetime(2020, 1, 1, tzinfo=UTC))
+            await running.look()
+            assert await host.runs() == []
+            for _ in range(2):
+                await host.scheduler().look()
+                assert [it.tick_ms for it in (await host.record()).past] == [int(now.timestamp()) * 1000]
+            assert len(await host.runs()) == 1
 
 
 async def test_a_name_is_taken_once(bench: Workbench, store_url: str) -> None:

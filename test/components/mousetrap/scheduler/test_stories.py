@@ -23,6 +23,7 @@ from mousetrap.schedules import (
     Schedule,
     created,
     looks_at,
+    newest_ticks,
     paused,
     resumed,
     run_id_of_tick,
@@ -39,6 +40,7 @@ START_MS = 1_700_000_000_000
 STEPS = 250
 #: Between two looks of one scheduler.
 LOOK_MS = 1_000
+TEN_MINUTES_MS = 600_000
 
 
 class World:
@@ -87,12 +89,15 @@ class World:
             raise QueueUnreachable("the broker is away")
         is_new = run_id not in self.runs
         if is_new:
-            self.beside += [(run_id, other) for other, ended in self.runs.items() if not ended]
+            self.note_beside(run_id)
             self.runs[run_id] = False
         await self.gate()
         if self.fails(0.1):
             raise PublishUnconfirmed("it may have it")
         return Accepted(run_id, is_new)
+
+    def note_beside(self, run_id: str) -> None:
+        self.beside += [(run_id, other) for other, ended in self.runs.items() if not ended]
 
     async def get(self, run_id: str) -> Any:
         await self.gate()
@@ -107,6 +112,16 @@ class World:
 
     def check(self, pipeline: Pipeline, size: int) -> None:
         """Takes any number of runs."""
+
+
+class Orderly(World):
+    """The same without faults, and with too many runs to compare each with all others."""
+
+    def fails(self, share: float) -> bool:
+        return False
+
+    def note_beside(self, run_id: str) -> None:
+        pass
 
 
 class Client:
@@ -178,18 +193,22 @@ class Story:
         store.change(name, acts[world.random.choice(list(acts))])
         world.is_calm = was
 
-    async def _scheduler(self) -> None:
-        world = self.world
+    async def look(self) -> None:
+        """One look of a scheduler."""
         scheduler = Scheduler(
             self.schedules(),
-            cast(RunStore, world),
-            world,
+            cast(RunStore, self.world),
+            self.world,
             {"papers": PAPERS},
-            intake=world,
+            intake=self.world,
             defaults={},
         )
+        await scheduler.look()
+
+    async def _scheduler(self) -> None:
+        world = self.world
         with suppress(MousetrapError):
-            await scheduler.look()
+            await self.look()
         until_ms = world.now_ms + LOOK_MS
         while world.now_ms < until_ms and not world.is_calm:
             await world.gate()
@@ -297,6 +316,57 @@ def test_each_tick_runs_once_in_any_story(seed: int) -> None:
 def test_a_thousand_stories(hundred: int) -> None:
     for seed in range(100 * hundred, 100 * hundred + 100):
         CHECKS[seed % len(CHECKS)](seed)
+
+
+@pytest.mark.long
+def test_of_ten_thousand_ticks_due_at_one_second_each_runs_once_also_after_an_hour_without_a_scheduler() -> (
+    None
+):
+    """Two schedulers beside each other: in time first, and then after an hour, in which each schedule had six ticks."""
+    world = Orderly(1)
+    kept = {"all": 6, "once": 1, "skip": 0}
+    policies = ("all", *["once", "skip"] * 4)
+    made = [_every_ten_minutes(number, policies[number % len(policies)]) for number in range(10_000)]
+    asyncio.run(_made(world, made))
+    world.now_ms = START_MS // TEN_MINUTES_MS * TEN_MINUTES_MS + TEN_MINUTES_MS
+    asyncio.run(_looked_at_by_two(world))
+    assert set(world.runs) == {run_id for it in made for run_id in _newest(it, world.now_ms, 1)}
+    world.runs.clear()
+    world.now_ms += 6 * TEN_MINUTES_MS + 120_000
+    asyncio.run(_looked_at_by_two(world))
+    assert set(world.runs) == {
+        run_id for it in made for run_id in _newest(it, world.now_ms, kept[it.schedule.missed])
+    }
+
+
+def _every_ten_minutes(number: int, missed: Any) -> Record:
+    schedule = Schedule(f"s{number}", pipeline="papers", every=timedelta(minutes=10), input=1, missed=missed)
+    return created(schedule, "api", Change("ops", START_MS))
+
+
+async def _made(world: World, records: Sequence[Record]) -> None:
+    world.is_calm = True
+    store = Schedules(cast(StoreClient, Client(world)), "the store", KEYRING)
+    for record in records:
+        await store.swap(None, record, looks_at(record, START_MS))
+
+
+async def _looked_at_by_two(world: World) -> None:
+    """Their calls come in an order by chance."""
+    story = Story(world, Schedule("unused", pipeline="papers", every=timedelta(minutes=1)))
+    world.is_calm = False
+    looks = asyncio.gather(*(story.look() for _ in range(2)))
+    while not looks.done():
+        await asyncio.sleep(0)
+        for future in world.random.sample(world.waiting, len(world.waiting)):
+            _release(future)
+        world.waiting.clear()
+    await looks
+
+
+def _newest(record: Record, now_ms: int, most: int) -> list[str]:
+    ticks = newest_ticks(record.schedule, record.created_ms, now_ms, most) if most else []
+    return [run_id_of_tick(record.schedule, record.created_ms, tick) for tick in ticks]
 
 
 def test_a_scheduler_that_submits_before_it_writes_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
