@@ -3,11 +3,11 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 from mousetrap.dashboard.facts import Facts, Problem, Refused
+from mousetrap.dashboard.schedule_members import MEMBERS, changed, moment_ms
 from mousetrap.dashboard.view import Act, Done, Page, PageRoute, Query, Show, View
 from mousetrap.shapes import Schedule, SchedulePage
 
@@ -26,14 +26,23 @@ class Asked:
     #: Of a run: sent with the form, so that one that is sent twice starts one.
     key: str = field(default_factory=lambda: secrets.token_hex(16))
 
-    def value(self, name: str, otherwise: object = "") -> str:
+    members = MEMBERS
+
+    def value(self, name: str, otherwise: str = "") -> str:
         """What a field shows."""
-        return self.typed.get(name, "" if otherwise is None else str(otherwise))
+        return self.typed.get(name, otherwise)
 
     def wrong(self, name: str) -> bool:
-        """Whether the problem is about this field."""
-        where = self.problem.where if self.problem else None
-        return (where or "").rpartition(".")[2].removesuffix("_ms") == name
+        """Whether the problem is about this field; a path into the input is about the input."""
+        where = (self.problem.where if self.problem else None) or ""
+        place = "input" if where.startswith("$") else where.rpartition(".")[2]
+        return place.removesuffix("_ms") == name.removesuffix("_ms")
+
+    @property
+    def is_at_a_field(self) -> bool:
+        """Whether a field shows the problem."""
+        fields = {"backfill": ("from", "to"), "change": tuple(it.name for it in MEMBERS)}
+        return any(map(self.wrong, (*fields.get(self.kind, ()), "Mousetrap-Reason")))
 
 
 #: What each asks for, and the notice once it is done.
@@ -42,7 +51,7 @@ _WORDS: Mapping[Kind, tuple[str, str]] = {
     "pause": ("Pause {}?", "The schedule is paused: no tick of it fires."),
     "resume": ("Resume {}?", "The schedule is resumed."),
     "backfill": ("Backfill {}?", "The ticks of that span fire, where they have no run."),
-    "change": ("Change when {} fires?", "The schedule is changed: its new times count from now."),
+    "change": ("Change {}?", "The schedule is changed; new times count from now."),
     "remove": ("Remove {}?", "The schedule is removed; its runs go on."),
 }
 
@@ -97,33 +106,17 @@ def _post(kind: Kind) -> Callable[[View, Query, Facts, Mapping[str, str]], Await
 
 
 async def _backfill(view: View, form: Query, facts: Facts, headers: Mapping[str, str]) -> None:
-    span = {f"{name}_ms": _moment_ms(form.one(name)) for name in ("from", "to")}
+    span = {f"{name}_ms": moment_ms(form.one(name)) for name in ("from", "to")}
     await facts.send("POST", f"{_path(view)}/backfill", span, headers=headers)
 
 
 async def _change(view: View, form: Query, facts: Facts, headers: Mapping[str, str]) -> None:
-    every = form.one("every")
-    times = {"every": _number(every)} if every else {"cron": form.one("cron"), "tz": form.one("tz") or "UTC"}
-    await facts.send("PATCH", _path(view), times, headers=headers)
+    members = changed(await facts.get(_path(view), Schedule), dict(form.pairs))
+    await facts.send("PATCH", _path(view), members, headers=headers)
 
 
 async def _remove(view: View, form: Query, facts: Facts, headers: Mapping[str, str]) -> None:
     await facts.send("DELETE", _path(view), headers=headers)
-
-
-def _moment_ms(text: str) -> int | str:
-    """A moment in UTC as a browser's field has it; another text goes as it is, and the API answers what is wrong."""
-    try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
-        return text
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _path(view: View) -> str:

@@ -123,7 +123,38 @@ def test_one_that_is_paused_in_code_is_resumed_and_not_changed(pages: Pages, ans
             {"from_ms": 1_795_910_400_000, "to_ms": 1_795_996_800_000},
         ),
         ("change", {"cron": "0 3 * * *", "tz": ""}, f"PATCH {ONE}", {"cron": "0 3 * * *", "tz": "UTC"}),
-        ("change", {"cron": "0 3 * * *", "every": "60"}, f"PATCH {ONE}", {"every": 60}),
+        ("change", {"cron": "30 2 * * *", "every": "60"}, f"PATCH {ONE}", {"every": 60}),
+        (
+            "change",
+            {
+                "every": "90.5",
+                "anchor_ms": "2026-11-29T00:00",
+                "input": '{"n": 1.10, "big": 18446744073709551617}',
+                "tick_as": "day",
+                "missed": "all",
+                "most": "7",
+                "catch_up": "60",
+                "overlap": "allow",
+                "jitter": "0",
+                "expires_after": "600",
+                "tags": "a\r\nb, c\r\n",
+            },
+            f"PATCH {ONE}",
+            {
+                "every": 90.5,
+                "anchor_ms": 1_795_910_400_000,
+                "input": {"n": 1.10, "big": 18446744073709551617},
+                "tick_as": "day",
+                "missed": "all",
+                "most": 7,
+                "catch_up": 60,
+                "overlap": "allow",
+                "jitter": 0,
+                "expires_after": 600,
+                "tags": ["a", "b, c"],
+            },
+        ),
+        ("change", {"input": "", "tags": ""}, f"PATCH {ONE}", {"input": None, "tags": []}),
         ("remove", {}, f"DELETE {ONE}", None),
     ],
 )
@@ -148,6 +179,9 @@ def test_a_form_asks_the_api(
     [
         ("change", {"cron": "0 0 30 2 *"}, "body.cron"),
         ("change", {"every": "x"}, "body.every"),
+        ("change", {"anchor_ms": "never"}, "body.anchor"),
+        ("change", {"catch_up": "x"}, "body.catch_up"),
+        ("change", {"cron": "1 * * * *", "every": "60"}, "body.cron"),
         ("backfill", {"from": "never", "to": "2026-11-30T00:00"}, "body.from_ms"),
         ("backfill", {"from": "2026-11-29T00:00", "to": "2026-11-30T00:00"}, "body"),
         ("pause", {"reason": "é"}, "header.Mousetrap-Reason"),
@@ -165,6 +199,52 @@ def test_what_the_api_refuses_is_shown_at_its_field(
     assert all(f'value="{value}"' in response.text for value in form.values())
 
 
+def test_the_form_of_changes_shows_each_member_as_it_is_and_sends_none_of_them_unchanged(
+    pages: Pages, answered: Answers
+) -> None:
+    given = schedule(cron=None, every=90.5, anchor_ms=AT_MS + 250, expires_after=1e-3, tags=["a", "b, c"])
+    answered.given[f"GET {ONE}"] = (200, given)
+    text = pages.get(f"{ONE}/change").text
+    shown = {
+        "tz": "Europe/Berlin",
+        "every": "90.5",
+        "anchor_ms": "2025-12-06T05:46:40.250",
+        "catch_up": "86400",
+        "expires_after": "0.001",
+        "most": "100",
+    }
+    for name, value in shown.items():
+        assert f'name="{name}" value="{value}"' in text
+    assert '<option value="queue_one" selected>' in text and '<option value="once" selected>' in text
+    fields = {
+        **shown,
+        "cron": "",
+        "input": '{\r\n  "url": "http://feed"\r\n}',
+        "missed": "once",
+        "overlap": "queue_one",
+        "jitter": "30",
+        "tags": "a\r\nb, c",
+    }
+
+    assert pages.post(f"{ONE}/change", fields).status_code == 303
+
+    assert next(it[2] for it in answered.asked if it[0] == f"PATCH {ONE}") == b"{}"
+
+
+@pytest.mark.parametrize(("where", "sent"), [("$.url", True), ("body.input", False)])
+def test_what_is_wrong_with_the_input_is_shown_at_it(
+    pages: Pages, answered: Answers, where: str, sent: bool
+) -> None:
+    problem = {"status": 422, "title": "Invalid", "detail": "it is no JSON: too short", "where": where}
+    answered.given[f"PATCH {ONE}"] = (422, problem)
+
+    response = pages.post(f"{ONE}/change", {"input": '{"url": 5}' if sent else "{"})
+
+    assert response.status_code == 422 and "it is no JSON" in response.text
+    assert response.text.index('name="input"') < response.text.index('class="error"')
+    assert any(it[0].startswith("PATCH") for it in answered.asked) == sent
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_texts_of_others_stay_texts(pages: Pages, answered: Answers, text: str) -> None:
     hostile = schedule(
@@ -177,5 +257,5 @@ def test_texts_of_others_stay_texts(pages: Pages, answered: Answers, text: str) 
     )
     answered.given |= {"GET /schedules": (200, {"schedules": [hostile]}), f"GET {ONE}": (200, hostile)}
 
-    for path in ("/schedules", ONE, f"{ONE}/pause"):
+    for path in ("/schedules", ONE, f"{ONE}/pause", f"{ONE}/change"):
         check_harmless(pages.get(path).text)
