@@ -40,6 +40,9 @@ _LARGE_FAN_S = 600.0
 #: How often each fault strikes; those that take long strike less often.
 _COUNTS = {
     "worker SIGKILL": 30,
+    "scheduler SIGKILL": 10,
+    "all schedulers SIGKILL": 5,
+    "queue paused": 4,
     "all workers SIGKILL": 10,
     "worker paused past its leases": 4,
     "zombie": 6,
@@ -232,6 +235,7 @@ def _of_fans(only: str | None, seed: int, among: Sequence[Fault]) -> list[Fault]
 def _chapter(title: str, deployment: Deployment, faults: Sequence[Fault]) -> Chapter:
     if not isinstance(deployment.store, ValkeyCluster):  # which keeps no such runs
         deployment.start_caller_of_before(_RATE_OF_BEFORE)
+    deployment.start_schedulers()
     deployment.start_caller(_RATE)
     return _suffered(title, deployment, faults)
 

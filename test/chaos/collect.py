@@ -21,6 +21,7 @@ from mousetrap.jobs import Claim, ClaimQueue, JobUndecodable, dead_queue, decode
 from mousetrap.run_store import RunStore, open_store
 from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.run_store.records import RUN_STATES
+from mousetrap.schedules import Record
 from mousetrap.shapes import RunState
 from support.valkey import administrator, console
 
@@ -35,8 +36,8 @@ _PAYLOADS_KEYS = "mousetrap:*payloads*"
 _PAYLOADS_KEY = re.compile(r"mousetrap:(?:payloads:|\{)([^}]+?)(?:\}:payloads)?")
 #: A sweep removes what was put before so many seconds ago: a day ahead, since the clocks of the processes are wrong.
 _GRACE_S = -86_400.0
-#: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life.
-_STANDING = re.compile(r"mousetrap:queue:")
+#: What an embedded queue keeps as long as the queue itself, and the server's own answer to a member's life; schedules and pauses.
+_STANDING = re.compile(r"mousetrap:(queue:|\{schedules\}|paused$)")
 
 #: Asked of RabbitMQ by `rabbitmqctl eval`: the messages in each queue, with those that it passes on by itself, as its replicas
 #: agree on them. What RabbitMQ shows otherwise was counted up to five seconds ago.
@@ -66,6 +67,7 @@ async def collect(
     deleted: frozenset[str],
     forgotten: frozenset[str],
     exits: tuple[int, ...],
+    schedules: tuple[Record, ...],
 ) -> History:
     """The history, once the queues are empty or the timeout is over."""
     depths = await settled_depths(broker, broker_url, store_url)
@@ -90,6 +92,7 @@ async def collect(
         deleted=deleted,
         forgotten=forgotten,
         exits=exits,
+        schedules=schedules,
     )
 
 

@@ -5,27 +5,34 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from chaos.calls import read_calls
 from chaos.collect import collect, left_open, settled_depths
+from chaos.control import open_control
 from chaos.controlled import Controlled
 from chaos.effects import Effects
 from chaos.history import History
 from chaos.ladder import set_ladder_going
 from chaos.ledger import Ledger, Line, Reader
+from chaos.scheduler import end_schedules, make_schedules
 from chaos.skew import SKEWS_S, skewed
 from chaos.submitter import Caller
 from chaos.worker_pool import WorkerPool
 from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS, Order, order
+from mousetrap.control import Control
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.job_queue import connect
 from mousetrap.run_store import open_store
+from mousetrap.schedules import Record
+from mousetrap.shapes import Pause
 from mousetrap.signing import Keyring
 from support.processes import Process, clean_environment
 from support.proxy import Proxy, open_door
@@ -74,6 +81,8 @@ class Deployment:
         self._deleted: set[str] = set()
         self._forgotten: set[str] = set()
         self.pool = WorkerPool(self._start_worker, workers)
+        #: Those that fire schedules; None where there are no schedules.
+        self.schedulers: WorkerPool | None = None
 
     @property
     def broker_door(self) -> Proxy:
@@ -92,6 +101,8 @@ class Deployment:
 
     def close(self) -> None:
         self.pool.close()
+        if self.schedulers:
+            self.schedulers.close()
         for caller in self.callers:
             caller.kill()
         self.ledger.close()
@@ -111,6 +122,13 @@ class Deployment:
         self.callers.append(self._start("chaos.submitter", str(seed), str(rate), str(new_runs)))
         self.callers[-1].wait_for_line("caller is up")
         return self.callers[-1]
+
+    def start_schedulers(self) -> None:
+        """Two processes that fire the same schedules, as two APIs do."""
+        asyncio.run(make_schedules(self.store.url))
+        start = partial(self._start, "chaos.scheduler")
+        self.schedulers = WorkerPool(start, 2, line="scheduler is up")
+        self.schedulers.wait_until_up()
 
     def start_caller_again(self) -> Process:
         return self.start_caller(self._rate)
@@ -161,6 +179,17 @@ class Deployment:
         """The store can have forgotten something of these runs."""
         self._forgotten |= runs
 
+    def pause(self, queue: str) -> None:
+        """Workers take nothing from this queue within two seconds."""
+        asyncio.run(self._control(lambda it: it.pause(queue, Pause(who="chaos", since_ms=0, why=""))))
+
+    def resume(self, queue: str) -> None:
+        asyncio.run(self._control(lambda it: it.resume(queue)))
+
+    async def _control(self, act: Callable[[Control], Coroutine[Any, Any, Any]]) -> None:
+        async with open_control(self.store.url) as control:
+            await act(control)
+
     # Watching
 
     def done_after(self, moment: float, seconds: float) -> Line:
@@ -193,13 +222,14 @@ class Deployment:
         for caller in self.callers:
             if caller.running:
                 caller.terminate(seconds=60)
+        schedules, ends = self._end_schedules()
         asyncio.run(self._finish())
         depths = self._settle()
         if isinstance(self.broker, RabbitMQCluster) and any(depths.values()):
             # A cluster can forget a rung of the delay ladder after that was looked at, as when a leader came back a moment ago.
             set_ladder_going(self.broker)
             self._settle()
-        exits = self.pool.drain()
+        exits = self.pool.drain() + ends
         for each in self._processes():
             (self.folder / f"output.{each.pid}").write_text(each.output)
         return asyncio.run(
@@ -214,8 +244,16 @@ class Deployment:
                 deleted=frozenset(self._deleted),
                 forgotten=frozenset(self._forgotten),
                 exits=tuple(exits),
+                schedules=schedules,
             )
         )
+
+    def _end_schedules(self) -> tuple[tuple[Record, ...], list[int]]:
+        """Their records once they owe nothing, and the exit codes of the processes that fired them."""
+        if self.schedulers is None:
+            return (), []
+        self.schedulers.wait_until_up()
+        return asyncio.run(end_schedules(self.store.url)), self.schedulers.drain()
 
     def _settle(self) -> Mapping[str, int]:
         """Waits for the ends of runs and for empty queues; the messages that are left in each queue."""
@@ -226,7 +264,8 @@ class Deployment:
         return asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
 
     def _processes(self) -> list[Process]:
-        return [*self.pool.all, *self.callers]
+        schedulers = self.schedulers.all if self.schedulers else []
+        return [*self.pool.all, *self.callers, *schedulers]
 
     def _start_worker(self) -> Process:
         return self._start("chaos.worker")

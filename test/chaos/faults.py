@@ -15,7 +15,9 @@ from redis import Redis
 from chaos.deployment import Deployment
 from chaos.ladder import make_it_forget, set_ladder_going
 from chaos.points import FanPoint, Point
+from chaos.scheduler import TICKED
 from chaos.worker import LEASE
+from chaos.worker_pool import WorkerPool
 from chaos.workload import KINDS
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.processes import Process
@@ -358,6 +360,36 @@ def fill_the_store(deployment: Deployment) -> Span:
 # Callers
 
 
+def kill_a_scheduler(deployment: Deployment) -> Span:
+    """SIGKILL, at no point in particular; the other one goes on."""
+    schedulers = _schedulers(deployment)
+    schedulers.wait_until_up()
+    deployment.chance.choice(schedulers.up()).send(signal.SIGKILL)
+    return _now()
+
+
+def kill_all_schedulers(deployment: Deployment) -> Span:
+    """Until a new one is up, no tick fires."""
+    schedulers = _schedulers(deployment)
+    schedulers.wait_until_up()
+    for scheduler in schedulers.up():
+        scheduler.send(signal.SIGKILL)
+    return _now()
+
+
+def pause_a_queue(deployment: Deployment) -> Span:
+    """No worker takes from the queue of ticks; two are killed meanwhile, and their successors take nothing of it either."""
+    queue = KINDS[TICKED].pipeline.first.queue
+    with Timed() as timed:
+        deployment.pause(queue)
+        time.sleep(_STAY)
+        kill_a_worker(deployment)
+        kill_all_workers(deployment)
+        deployment.pool.wait_until_up()
+        deployment.resume(queue)
+    return timed.span
+
+
 def kill_the_caller(deployment: Deployment, point: str) -> Span:
     """The process that submits dies between recording a run and knowing that its first job is published."""
     caller = deployment.callers[-1]
@@ -402,6 +434,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("job that kills its workers", "killing job", _submitting("killer")),
     Fault("job that eats memory", "killing job", _submitting("eater")),
     Fault("isolated job that kills its process", "killing isolated job", _submitting("isolated_killer", 3)),
+    Fault("scheduler SIGKILL", "scheduler killed", kill_a_scheduler),
+    Fault("all schedulers SIGKILL", "all schedulers killed", kill_all_schedulers),
+    Fault("queue paused", "queue paused", pause_a_queue),
     Fault("broker stop_app, start_app", "broker away", stop_the_broker, rabbitmq=True),
     Fault("broker SIGKILL", "broker away", kill_the_broker, rabbitmq=True),
     Fault(
@@ -502,6 +537,11 @@ def _broker(deployment: Deployment) -> OwnRabbitMQ:
 def _cluster(deployment: Deployment) -> RabbitMQCluster:
     assert isinstance(deployment.broker, RabbitMQCluster)
     return deployment.broker
+
+
+def _schedulers(deployment: Deployment) -> WorkerPool:
+    assert deployment.schedulers is not None
+    return deployment.schedulers
 
 
 def _store(deployment: Deployment) -> EmbeddedValkey:

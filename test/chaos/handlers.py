@@ -42,6 +42,11 @@ async def plain(work: Work, context: Context[Tools]) -> Work:
         return work.next()
 
 
+async def ticked(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        return work.next()
+
+
 def chained(work: Work, context: Context[Tools]) -> Work:
     with attempt(work, context):
         return work.next()
@@ -194,7 +199,7 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     handler.__name__: handler
     for handler in (
         *(plain, chained, flaky, slow, delayed, poison, queued_off, running_off, delayed_off, expiring),
-        *(later, large, locked, isolated, killer, eater, isolated_killer, doomed, blocker),
+        *(later, large, locked, isolated, killer, eater, isolated_killer, doomed, blocker, ticked),
     )
 }
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from chaos.calls import Entry
 from chaos.effects import Effect
 from chaos.ledger import Line
+from mousetrap.schedules import Record
 
 
 class StoredRun(NamedTuple):
@@ -54,6 +55,8 @@ class History:
     epoch: float = 0.0
     #: What workers asked of the store, and its answers.
     calls: tuple[Entry, ...] = ()
+    #: What is kept of schedules, which are paused.
+    schedules: tuple[Record, ...] = ()
     #: The output of each process.
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Runs whose queue somebody deleted with their message in it: an operator's act, which no queue survives.

@@ -10,7 +10,9 @@ from chaos.claims import Job, step
 from chaos.history import History, StoredRun
 from chaos.ledger import Line
 from chaos.linearizability import explain
+from chaos.scheduler import TICKED
 from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY, Kind
+from mousetrap.schedules import run_id_of_tick, ticks_between
 
 #: States that a run ends in after it was accepted.
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -296,6 +298,21 @@ def claims_and_decisions_are_linearizable(history: History) -> Iterator[str]:
             yield f"job {job}: {why}"
 
 
+def each_tick_started_one_run(history: History) -> Iterator[str]:
+    """A run for each tick that its schedule's policy keeps, and none for anything else."""
+    ticks: set[str] = set()
+    for it in history.schedules:
+        found = ticks_between(it.schedule, it.created_ms, it.decided_ms)
+        ids = {run_id_of_tick(it.schedule, it.created_ms, tick) for tick in found}
+        lost = ids - history.runs_that("accepted") if it.schedule.missed == "all" else set()
+        if lost or it.owed:
+            yield f"schedule {it.name} has {len(ids)} ticks, {len(lost)} of them without a run, and owes {len(it.owed)}"
+        ticks |= ids
+    runs = {line.run for line in history.of("attempted") if line.kind == TICKED}
+    for run in sorted(runs - ticks):
+        yield f"run {run} was started by a schedule, and is of no tick"
+
+
 def workers_end_in_order(history: History) -> Iterator[str]:
     """Asked to stop with nothing left to do, each ends with 0."""
     for code in history.exits:
@@ -330,6 +347,7 @@ INVARIANTS: Mapping[str, Invariant] = {
         no_secret_is_in_a_log,
         no_defect_is_in_a_log,
         claims_and_decisions_are_linearizable,
+        each_tick_started_one_run,
         workers_end_in_order,
     )
 }

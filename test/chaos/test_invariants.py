@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from chaos.history import DeadLetter, History, StoredRun
 from chaos.invariants import INVARIANTS, assert_all_hold, breaches
 from chaos.ledger import Line
 from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY
+from mousetrap.schedules import Change, Schedule, created, run_id_of_tick, run_now
 
 Spoil = Callable[[History], History]
 
@@ -73,6 +75,10 @@ COUNTS = (FAN.children, READ, FAN.lost, READ)
 CHILDREN = [Effect(f"child {index}", "f", f"read {index}", 1) for index in range(FAN.children)]
 LOST = [DeadLetter(f"child {33 * number}", "f", "fan_2.dead", "max-retries") for number in range(FAN.lost)]
 
+
+SCHEDULE = Schedule("all", pipeline="ticked", every=timedelta(seconds=1), missed="all")
+NEVER_TICKED = created(SCHEDULE, "api", Change("chaos", 0))
+TICKED_ONCE = msgspec.structs.replace(NEVER_TICKED, decided_ms=1_000)
 
 GOOD = History(
     ledger=(
@@ -312,12 +318,25 @@ BAD: list[tuple[str, str, Spoil]] = [
             runs={**history.runs, "p": StoredRun("queued", None, ("accepted", "started"))},
         ),
     ),
+    ("each_tick_started_one_run", "without one", lambda history: replace(history, schedules=(TICKED_ONCE,))),
+    ("each_tick_started_one_run", "of no tick", with_lines(*taken("t", "ticked", 1.0))),
+    (
+        "each_tick_started_one_run",
+        "owed",
+        lambda history: replace(history, schedules=(run_now(NEVER_TICKED, "t", 0),)),
+    ),
     ("workers_end_in_order", "one killed", lambda history: replace(history, exits=(0, -9))),
 ]
 
 
 def test_a_good_history_breaks_nothing() -> None:
     assert_all_hold(GOOD)
+
+
+def test_a_tick_with_its_run_breaks_nothing() -> None:
+    run = run_id_of_tick(SCHEDULE, 0, 1_000)
+    history = with_lines(*taken(run, "ticked", 1.0))(replace(GOOD, schedules=(TICKED_ONCE,)))
+    assert "each_tick_started_one_run" not in breaches(history)
 
 
 def test_a_run_whose_end_was_forgotten_may_stand_as_it_was() -> None:

@@ -35,6 +35,9 @@ _PARTS = {
         "queue deleted",
     ),
     "networks, store and callers": (
+        "scheduler SIGKILL",
+        "all schedulers SIGKILL",
+        "queue paused",
         "broker TCP cut",
         "store TCP cut",
         "broker TCP slow",
@@ -60,6 +63,8 @@ def test_rabbitmq_loses_and_repeats_nothing_under_each_fault(
             tmp_path, broker=own_rabbitmq, broker_url=url, store=own_valkey, workers=3, seed=_SEED
         ) as deployment,
     ):
+        if "scheduler SIGKILL" in _PARTS[part]:
+            deployment.start_schedulers()
         deployment.start_caller(rate=12.0)
         drive(deployment, schedule(dict.fromkeys(_PARTS[part], 1), 0, 0, _SEED), calm=_CALM)
         assert_all_hold(deployment.come_to_rest())
@@ -72,6 +77,7 @@ def test_the_embedded_queue_loses_and_repeats_nothing_under_each_fault(
     with deployed(
         tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=3, seed=_SEED
     ) as deployment:
+        deployment.start_schedulers()
         deployment.start_caller(rate=12.0)
         counts = dict.fromkeys(_PARTS["networks, store and callers"], 1)
         drive(deployment, schedule(counts, 0, 0, _SEED, among=ON_THE_EMBEDDED_QUEUE), calm=_CALM)

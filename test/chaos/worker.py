@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from chaos.calls import Calls
+from chaos.control import open_control
 from chaos.handlers import bindings
 from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
@@ -23,9 +24,10 @@ from chaos.tools import Tools
 from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS, WINDOW
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.run_store import open_store
+from mousetrap.serve_worker.orders import OrdersFollower
 from mousetrap.signing import Keyring
 from mousetrap.telemetry import log_to_stderr
-from mousetrap.worker import Stop, WorkerOptions, fan_out, run_worker
+from mousetrap.worker import Pauses, Stop, WorkerOptions, fan_out, run_worker
 
 #: Seconds. Short, so that a schedule of faults reaches the ends of leases and timeouts.
 LEASE, CONFIRM, GRACE, RETENTION = 3.0, 5.0, 8.0, 7200.0
@@ -52,12 +54,20 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
         open_store(
             store_url, retention=RETENTION, keyring=Keyring.parse(SIGNING_KEYS), payloads=PAYLOADS
         ) as inner,
+        open_control(store_url) as control,
     ):
         tools = Tools.of(folder, worker=name, trap=trap)
         calls = Calls(folder / "calls.jsonl", name)
         store = PointedStore(inner, trap, tools.ledger, calls, tools.asked)
         print("worker is up", flush=True)
-        return await run_worker(PointedQueue(queue, trap), store, bindings(tools, folder), options, stop)
+        pauses = Pauses(known=False)
+        following = asyncio.ensure_future(OrdersFollower(control, name, QUEUES, pauses, stop).follow())
+        try:
+            return await run_worker(
+                PointedQueue(queue, trap), store, bindings(tools, folder), options, stop, None, pauses
+            )
+        finally:
+            following.cancel()
 
 
 if __name__ == "__main__":

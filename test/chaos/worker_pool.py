@@ -24,10 +24,12 @@ class End(NamedTuple):
 
 
 class WorkerPool:
-    """Workers that are started again when they end, until the pool is stopped."""
+    """Workers, or other processes, that are started again when they end, until the pool is stopped."""
 
-    def __init__(self, start: Callable[[], Process], count: int) -> None:
+    def __init__(self, start: Callable[[], Process], count: int, *, line: str = "worker is up") -> None:
         self._start = start
+        #: What each prints once it takes signals.
+        self._line = line
         self._workers = [start() for _ in range(count)]
         self.former: list[Process] = []
         self.ends: list[End] = []
@@ -44,7 +46,7 @@ class WorkerPool:
 
     def up(self) -> list[Process]:
         """Those that run and take signals."""
-        return [worker for worker in self._workers if _is_up(worker)]
+        return [worker for worker in self._workers if self._is_up(worker)]
 
     def wait_until_up(self, seconds: float = 60.0) -> None:
         """Returns once all are."""
@@ -80,9 +82,8 @@ class WorkerPool:
             self.eaters += 1
             worker.kill()
 
-
-def _is_up(worker: Process) -> bool:
-    return worker.running and any("worker is up" in line for line in worker.lines[:20])
+    def _is_up(self, worker: Process) -> bool:
+        return worker.running and any(self._line in line for line in worker.lines[:20])
 
 
 def _memory(pid: int) -> int:

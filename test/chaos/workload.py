@@ -170,6 +170,8 @@ KINDS: Mapping[str, Kind] = {
     "doomed": _kind("doomed", seconds=(0.5, 1.5)),
     # Longer than a lease, shorter than the five seconds after which the embedded queue takes a silent process for dead.
     "blocker": _kind("blocker", seconds=(3.3, 4.3)),
+    # Started by schedules, whose ticks are a second apart.
+    "ticked": _kind("ticked"),
     # From here on: runs of the chapters about fan-outs.
     "fan": _fan_kind("fan", 300),
     "large_fan": _fan_kind("large_fan", 10_000),
