@@ -6,6 +6,7 @@ import random
 
 from mousetrap.celery.arrived import FROM_CELERY, REFUSED, Arrived
 from mousetrap.celery.passing import Passing
+from mousetrap.celery_messages import check_follows
 from mousetrap.client import UnknownPipeline
 from mousetrap.job_queue import ForeignDelivery
 from mousetrap.jobs import MousetrapError
@@ -26,9 +27,10 @@ _log = logging.getLogger("mousetrap.celery")
 class Intake:
     """Makes a run of each message.
 
-    1. A call that nothing follows is a run of its pipeline at once.
-    2. A call that something follows, and what is not understood, is a run of `from_celery`: it waits, sends on, or becomes a dead letter.
-    3. The message is acknowledged once its run is accepted. While broker or store is away it waits, and so do those behind it.
+    1. A call is a run of its pipeline at once.
+    2. Where something follows it, a run of `from_celery` is started as well, which waits for the first and sends that on. What is not
+       understood is such a run alone, and ends as a dead letter.
+    3. The message is acknowledged once its runs are accepted. While broker or store is away it waits, and so do those behind it.
     """
 
     def __init__(self, passing: Passing) -> None:
@@ -70,9 +72,11 @@ class Intake:
     async def _accept(self, arrived: Arrived) -> None:
         try:
             call = arrived.call
+            check_follows(call)
+            if not await self._passing.start(call):
+                _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
+                return
             if not call.leads_on:
-                if not await self._passing.start(call):
-                    _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
                 return
         except _UNDONE as error:
             _log.warning("a message of %s becomes a run of from_celery: %s", arrived.queue, error)

@@ -21,7 +21,7 @@ from mousetrap.retry import Outage
 from mousetrap.submit_run import RUN_ID_FORM, run_id_of_key
 
 #: How long an attempt waits for a run, holding a slot. Longer runs are looked at again, after pauses that grow with them.
-_WAIT_S = 5.0
+_WAIT_S = 10.0
 #: Characters of a tag.
 _LONGEST_TAG = 64
 

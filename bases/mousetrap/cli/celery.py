@@ -10,8 +10,8 @@ from mousetrap.worker_flags import Span, WorkerFlags
 
 app = typer.Typer(help="Take tasks of Celery's clients, and write declarations of a Celery app.")
 
-#: Most of what runs at once waits for another run.
-_CONCURRENCY = 100
+#: Nearly all that runs at once waits for another run: ten seconds of each minute while that goes on.
+_CONCURRENCY = 1_000
 
 
 @app.command()

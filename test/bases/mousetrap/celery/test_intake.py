@@ -46,13 +46,13 @@ class Channel:
 class Client:
     """Keeps what is submitted, or raises the errors in turn."""
 
-    errors: list[Exception] = field(default_factory=list)
+    errors: list[Exception | None] = field(default_factory=list)
     submitted: list[tuple[str, Any, dict[str, Any]]] = field(default_factory=list)
 
     async def submit(self, pipeline: Pipeline, input: Any, **options: Any) -> Any:
         await asyncio.sleep(0)
-        if self.errors:
-            raise self.errors.pop(0)
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
         write(input, pipeline.first.input)  # as the client does: it raises ContractBroken
         self.submitted.append((pipeline.name, input, options))
         return msgspec.defstruct("Run", [("id", str)])(options["id"])
@@ -155,7 +155,7 @@ async def test_a_call_whose_time_is_over_is_dropped(
         Signature(task="t.unknown", id="i"),
         Signature(task="t.resize", id="i", args=("no number",)),
         Signature(task="t.resize", id="i", args=(1, 2, 3)),
-        FOLLOWED,
+        Signature(task="t.resize", id="i", args=(1,), chain=({"task": "t.a", "subtask_type": "chord"},)),
     ],
 )
 async def test_what_is_not_done_at_once_is_a_run_of_from_celery(sent: Signature | ForeignMessage) -> None:
@@ -170,10 +170,28 @@ async def test_what_is_not_done_at_once_is_a_run_of_from_celery(sent: Signature 
     assert channel.acknowledged == [7]
 
 
-async def test_the_same_id_with_another_content_is_kept_beside_the_first() -> None:
-    client = Client([RunConflict("another")])
+async def test_a_call_that_something_follows_is_a_run_and_one_of_from_celery() -> None:
+    client = Client()
 
     channel = await taken(client, FOLLOWED)
 
-    ((pipeline, _, _),) = client.submitted
+    assert [name for name, _, _ in client.submitted] == ["resize", FROM_CELERY.name]
+    assert channel.acknowledged == [7]
+
+
+async def test_a_message_is_kept_until_both_of_its_runs_are_accepted() -> None:
+    client = Client([None, StoreUnreachable("away")])
+
+    channel = await taken(client, FOLLOWED)
+
+    assert [name for name, _, _ in client.submitted] == ["resize", "resize", FROM_CELERY.name]
+    assert channel.acknowledged == [7]
+
+
+async def test_the_same_id_with_another_content_is_kept_beside_the_first() -> None:
+    client = Client([None, RunConflict("another")])
+
+    channel = await taken(client, FOLLOWED)
+
+    (_, (pipeline, _, _)) = client.submitted
     assert pipeline == FROM_CELERY.name and channel.acknowledged == [7]
