@@ -19,6 +19,7 @@ from mousetrap.api import (
     health,
     jobs,
     operations,
+    publish,
     queues,
     read,
     repair,
@@ -51,6 +52,7 @@ from mousetrap.shutdown import end_tasks
 _PARTS = (
     start,
     task_paths,
+    publish,
     batch,
     read,
     events,

@@ -25,9 +25,10 @@ from mousetrap.jobs import (
     StoreUnreachable,
     Unroutable,
 )
+from mousetrap.known_pipelines import NoTaker, TakerContradicted
 from mousetrap.operations import TooManyOperations
 from mousetrap.payloads import PayloadTooLarge
-from mousetrap.pipeline import ContractBroken
+from mousetrap.pipeline import ContractBroken, TopicInvalid
 from mousetrap.run_store import RunConflict
 from mousetrap.scheduler import ScheduleTaken, TooManySchedules
 from mousetrap.submit_run import DeadLettersFull, NotTried
@@ -96,6 +97,18 @@ def _too_many_schedules(error: TooManySchedules, _: bool) -> Problem:
     return absence(Kind.TOO_MANY_SCHEDULES, str(error))
 
 
+def _no_taker(error: NoTaker, _: bool) -> Problem:
+    return Problem(Kind.NO_TAKER, str(error), taken=list(error.taken), nearest=error.nearest)
+
+
+def _contradicted(error: TakerContradicted, _: bool) -> Problem:
+    return Problem(Kind.PIPELINE_CONTRADICTED, str(error))
+
+
+def _no_topic(error: TopicInvalid, _: bool) -> Problem:
+    return Problem(Kind.INVALID_REQUEST, str(error), where="path.topic")
+
+
 def _taken(error: ScheduleTaken, _: bool) -> Problem:
     return Problem(Kind.SCHEDULE_TAKEN, str(error))
 
@@ -123,6 +136,9 @@ _OF_COMPONENTS: Mapping[type[Exception], Callable[[Any, bool], Problem]] = {
     TooManyOperations: _too_many,
     TooManySchedules: _too_many_schedules,
     ScheduleTaken: _taken,
+    NoTaker: _no_taker,
+    TakerContradicted: _contradicted,
+    TopicInvalid: _no_topic,
 }
 
 

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     PROXY_WITHOUT_KEYS = "proxy-without-keys", 403, "Without keys, no proxy is served"
     NO_SUCH_PATH = "no-such-path", 404, "There is no such path"
     UNKNOWN_PIPELINE = "unknown-pipeline", 404, "There is no such pipeline"
+    NO_TAKER = "no-taker", 404, "No pipeline takes the topic"
     UNKNOWN_RUN = "unknown-run", 404, "There is no such run"
     UNKNOWN_QUEUE = "unknown-queue", 404, "There is no such queue"
     UNKNOWN_WORKER = "unknown-worker", 404, "There is no such worker"
@@ -130,6 +131,14 @@ class ProblemDocument(BaseModel):
         None,
         description="The id of a run that is not accepted, and may run all the same: look it up, or send the same again with it as `run_id`.",
     )
+    key: str | None = Field(
+        None, description="The Idempotency-Key under which what was published can be published again, safely."
+    )
+    run_ids: list[str] | None = Field(
+        None, description="The runs of what was published that are there, or may be."
+    )
+    taken: list[str] | None = Field(None, description="The patterns of the topics that pipelines take.")
+    nearest: str | None = Field(None, description="The one of them that is most like the topic.")
 
 
 class Problem(Exception):

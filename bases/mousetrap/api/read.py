@@ -155,4 +155,5 @@ def _shown(pipeline: Pipeline) -> shapes.Pipeline:
         description=pipeline.description,
         stages=tuple(stages),
         arrows=tuple(shapes.Arrow(**arrow._asdict()) for arrow in pipeline.arrows),
+        topics=pipeline.topics,
     )

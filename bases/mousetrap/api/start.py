@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -24,6 +24,8 @@ from mousetrap.api_keys import Scope
 from mousetrap.jobs import PublishUnconfirmed, QueueUnreachable, StoreUnreachable
 from mousetrap.pipeline import Pipeline
 from mousetrap.submit_run import KEY_FORM, Accepted, SubmitOptions, new_run_id, run_id_of_key
+
+T = TypeVar("T")
 
 #: What an idempotency key may be.
 PRINTABLE = f"^{KEY_FORM}$"
@@ -81,12 +83,11 @@ class FastPath(Route):
 router = APIRouter(tags=["runs"], route_class=FastPath)
 
 
-class StartQuery(BaseModel):
-    """The options of a run to start."""
+class TermsQuery(BaseModel):
+    """When a run is started, and what is kept with it."""
 
     model_config = ConfigDict(frozen=True)
 
-    run_id: Annotated[str | None, Field(pattern=RUN_ID, description="An id of your own choice.")] = None
     delay: Annotated[float | None, Field(ge=0, description="Seconds before which no job of it is begun.")] = (
         None
     )
@@ -106,6 +107,12 @@ class StartQuery(BaseModel):
         tuple[str, ...],
         Field(description="Words of your own, at most 16 of at most 64 characters, each as `tags=…`."),
     ] = ()
+
+
+class StartQuery(TermsQuery):
+    """The options of a run to start."""
+
+    run_id: Annotated[str | None, Field(pattern=RUN_ID, description="An id of your own choice.")] = None
     wait: Wait = None
 
 
@@ -184,11 +191,8 @@ async def accepted_in_time(
     submission: Coroutine[Any, Any, Accepted], pipeline: Pipeline, run_id: str, late: str = _LATE
 ) -> Accepted:
     """The accepted run. Raises NotAccepted where it may run all the same: with the text `late` when broker and store take too long."""
-    submitting = asyncio.ensure_future(submission)
-    # Not cancelled on a timeout: the result is recorded, and a retry with the same id will find it.
-    await asyncio.wait([submitting], timeout=_TIMEOUT_S)
+    submitting = await in_time(submission)
     if not submitting.done():
-        submitting.add_done_callback(_log_late)
         raise NotAccepted(run_id, PublishUnconfirmed(late))
     try:
         accepted = submitting.result()
@@ -197,6 +201,16 @@ async def accepted_in_time(
     facts = {"pipeline": pipeline.name, "run": accepted.run_id, "new": accepted.new}
     _log.info("accepted a run", extra=facts)
     return accepted
+
+
+async def in_time(submission: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+    """The submission, when it is done or a caller can wait no longer; it goes on then."""
+    submitting = asyncio.ensure_future(submission)
+    # Not cancelled on a timeout: the result is recorded, and a retry with the same id will find it.
+    await asyncio.wait([submitting], timeout=_TIMEOUT_S)
+    if not submitting.done():
+        submitting.add_done_callback(_log_late)
+    return submitting
 
 
 def accepted_response(accepted: Accepted) -> Response:
@@ -218,6 +232,6 @@ def _url(accepted: Accepted) -> str:
     return f"/runs/{accepted.run_id}"
 
 
-def _log_late(submission: "asyncio.Future[Accepted]") -> None:
+def _log_late(submission: "asyncio.Future[Any]") -> None:
     if not submission.cancelled():
         _log.warning("a run was submitted too slowly for its caller", extra={"error": submission.exception()})

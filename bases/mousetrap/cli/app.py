@@ -25,6 +25,7 @@ from mousetrap.cli.doctor import doctor
 from mousetrap.cli.jobs import jobs
 from mousetrap.cli.logs import logs
 from mousetrap.cli.migrate import migrate
+from mousetrap.cli.publish import publish
 from mousetrap.cli.run_options import SelectingRuns
 from mousetrap.cli.runs import cancel, rerun, run, runs, show
 from mousetrap.cli.stack import demo, up
@@ -53,6 +54,7 @@ for command in (
     demo,
     up,
     run,
+    publish,
     runs,
     show,
     jobs,

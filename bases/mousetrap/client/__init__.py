@@ -1,7 +1,7 @@
 """Starts runs from Python, and waits for their results."""
 
 from mousetrap.client.async_client import AsyncClient
-from mousetrap.client.backend import Backend, Repetition, Submission
+from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
 from mousetrap.client.broker import Pipelines
 from mousetrap.client.client import Client, Handle
 from mousetrap.client.core import Submitted
@@ -18,6 +18,8 @@ from mousetrap.client.errors import (
     WaitTimeout,
 )
 from mousetrap.client.handle import AsyncHandle
+from mousetrap.known_pipelines import NoTaker
+from mousetrap.pipeline import TopicInvalid
 from mousetrap.submit_run import StartOptions
 
 __all__ = [
@@ -25,9 +27,12 @@ __all__ = [
     "AsyncClient",
     "AsyncHandle",
     "Backend",
+    "Begun",
     "Client",
     "ClientClosed",
     "Handle",
+    "Message",
+    "NoTaker",
     "Pipelines",
     "Repetition",
     "ResultLeftOut",
@@ -38,6 +43,7 @@ __all__ = [
     "StartOptions",
     "Submission",
     "Submitted",
+    "TopicInvalid",
     "UnknownPipeline",
     "UnknownRun",
     "WaitTimeout",

@@ -12,7 +12,7 @@ from mousetrap.client.targets import DEFAULTS, Aim, Target, aim_of
 from mousetrap.handlers import Call, Chain, Task
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
-from mousetrap.submit_run import CommonOptions, RunOptions
+from mousetrap.submit_run import CommonOptions, PublishOptions, RunOptions
 
 I = TypeVar("I")
 O = TypeVar("O")
@@ -109,6 +109,20 @@ class AsyncClient:
     ) -> list[Submitted[AsyncHandle[Any]]]:
         """Starts a run for each input: what became of each, in order. One that fails stops no other."""
         return await self._core.submit_many(target, inputs, unique, options)
+
+    async def publish(
+        self, topic: str, input: Any = DEFAULTS, /, **options: Unpack[PublishOptions]
+    ) -> tuple[AsyncHandle[Any], ...]:
+        """Starts a run of each pipeline that takes the topic, as `orders.*` takes orders.created; returns once all are kept.
+
+        The input is plain JSON, and must fit the contract of each, else none is started. Raises NoTaker for a topic that no
+        pipeline takes, TopicInvalid for one of another form, ContractBroken, and as `submit` does: then some of them may be there,
+        and the note has the key under which the call can be repeated.
+        """
+        begun = await self._core.publish(topic, input, options)
+        return tuple(
+            AsyncHandle(self._core.backend, run.run_id, Aim(pipeline), new=run.new) for pipeline, run in begun
+        )
 
     @overload
     def run(self, run_id: str, of: Task[..., O] | Chain[..., O], /) -> AsyncHandle[O]: ...

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from mousetrap.blobs import Chunks
 from mousetrap.pipeline import Pipeline
@@ -23,6 +23,26 @@ class Submission:
     known: Pipeline | None = None
     #: Whether the id in the options was made for this submission.
     is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is published to a topic."""
+
+    topic: str
+    #: JSON; empty means the defaults of each pipeline that takes it.
+    input: bytes
+    #: With the idempotency key.
+    options: StartOptions
+    #: Whether that key was made for this message.
+    is_new: bool
+
+
+class Begun(NamedTuple):
+    """A run of what was published, and whether it is started now."""
+
+    pipeline: str
+    run: Accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +76,10 @@ class Backend(Protocol):
 
     async def start_many(self, submissions: Sequence[Submission]) -> Sequence[Accepted | Exception]:
         """Starts each on its own: what became of each, in the same order."""
+        ...
+
+    async def publish(self, message: Message) -> Sequence[Begun]:
+        """Starts a run of each pipeline that takes the topic. Raises NoTaker, and TopicInvalid."""
         ...
 
     async def get(self, run_id: str) -> Run:

@@ -12,18 +12,18 @@ from functools import partial
 from mousetrap.blobs import Chunks
 from mousetrap.catalogue import INPUTS, PIPELINES
 from mousetrap.catalogue_entries import load
-from mousetrap.client.backend import Backend, Repetition, Submission
+from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
 from mousetrap.client.errors import UnknownPipeline, UnknownRun
 from mousetrap.client.options import new_id
 from mousetrap.client.room import Room
 from mousetrap.jobs import Outlet
-from mousetrap.known_pipelines import KnownPipelines
+from mousetrap.known_pipelines import KnownPipelines, TakerContradicted
 from mousetrap.payloads import PayloadOptions, chunks_of
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunStore, StoredRun, open_store
 from mousetrap.settings import Settings
 from mousetrap.shapes import BEAT_S, Event, Progress, RunState
-from mousetrap.submit_run import Accepted, Gate, IntakeBounds, StartOptions, Submitter
+from mousetrap.submit_run import KEY_OWNER, Accepted, Gate, IntakeBounds, Publication, StartOptions, Submitter
 from mousetrap.submit_run import Submission as Ready
 from mousetrap.worker_registry import WorkerRegistry, open_registry
 
@@ -57,15 +57,14 @@ class Pipelines:
     def __init__(self, known: KnownPipelines, registry: WorkerRegistry) -> None:
         self._known = known
         self._registry = registry
-        self._refreshed = 0.0
+        self._refreshed = -BEAT_S
 
     async def named(self, name: str) -> Pipeline:
         """The pipeline of that name, as workers publish it now. Raises UnknownPipeline."""
         if name not in self._known:
             await self._known.look_for(name, self._registry)
-        elif time.monotonic() - self._refreshed > BEAT_S:
-            self._refreshed = time.monotonic()
-            await self._known.refresh(self._registry)
+        else:
+            await self._refresh()
         if reason := self._known.contradiction(name):
             raise UnknownPipeline(f"workers contradict each other about {name!r}: {reason}")
         if name not in self._known:
@@ -76,6 +75,21 @@ class Pipelines:
                 f"no worker serves a pipeline {name!r}: {hint}start a worker with it, or submit the task itself; known are: {names}"
             )
         return self._known[name]
+
+    async def taking(self, topic: str) -> tuple[Pipeline, ...]:
+        """The pipelines that take this topic, as workers publish them now. Raises NoTaker and UnknownPipeline."""
+        await self._refresh()
+        try:
+            return await self._known.look_for_takers(topic, self._registry)
+        except TakerContradicted as error:
+            raise UnknownPipeline(
+                f"workers contradict each other about a pipeline that takes {topic!r}: {error}"
+            ) from None
+
+    async def _refresh(self) -> None:
+        if time.monotonic() - self._refreshed > BEAT_S:
+            self._refreshed = time.monotonic()
+            await self._known.refresh(self._registry)
 
 
 class Broker:
@@ -106,6 +120,29 @@ class Broker:
             await Submitter(self._store, self._outlet, self._keyring, pipelines).submit_many(ready, gate)
         )
         return [each if isinstance(each, Exception) else next(replies) for each in found]
+
+    async def publish(self, message: Message) -> Sequence[Begun]:
+        publication = Publication(
+            topic=message.topic,
+            body=message.input,
+            owner=KEY_OWNER,
+            key=message.options.unique or new_id(),
+            is_new=message.is_new,
+            options=message.options.terms(datetime.now(UTC)),
+        )
+        runs: list[Ready] = []
+        for pipeline in await self._pipelines.taking(message.topic):
+            runs.append(publication.submission(pipeline, self._default(pipeline.name)))
+            await self._pipeline(pipeline.name, pipeline)
+            await self._room.check(pipeline, len(runs[-1].body))
+        pipelines = {run.pipeline.name: run.pipeline for run in runs}
+        begun: list[Begun] = []
+        submitter = Submitter(self._store, self._outlet, self._keyring, pipelines)
+        for run, result in zip(runs, await submitter.submit_many(runs), strict=True):
+            if isinstance(result, Exception):
+                raise result
+            begun.append(Begun(run.pipeline.name, result))
+        return begun
 
     async def get(self, run_id: str) -> StoredRun:
         run = await self._store.get(run_id)

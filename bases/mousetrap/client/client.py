@@ -14,7 +14,7 @@ from mousetrap.handlers import Call, Chain, Task
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
 from mousetrap.shapes import Event, Progress, Run, RunState
-from mousetrap.submit_run import CommonOptions, RunOptions, Span
+from mousetrap.submit_run import CommonOptions, PublishOptions, RunOptions, Span
 
 I = TypeVar("I")
 O = TypeVar("O")
@@ -162,6 +162,13 @@ class Client:
             else Submitted(each.id, error=each.error)
             for each in found
         ]
+
+    def publish(
+        self, topic: str, input: Any = DEFAULTS, /, **options: Unpack[PublishOptions]
+    ) -> tuple[Handle[Any], ...]:
+        """Starts a run of each pipeline that takes the topic, as `AsyncClient.publish` does."""
+        begun = self._calls.run(lambda core: core.publish(topic, input, options))
+        return tuple(Handle(self._calls, run.run_id, Aim(pipeline), new=run.new) for pipeline, run in begun)
 
     @overload
     def run(self, run_id: str, of: Task[..., O] | Chain[..., O], /) -> Handle[O]: ...

@@ -8,15 +8,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from mousetrap.client.backend import Backend, Submission
+from mousetrap.client.backend import Backend, Begun, Message, Submission
 from mousetrap.client.errors import ClientClosed
 from mousetrap.client.forks import leave_after_fork
 from mousetrap.client.handle import AsyncHandle
 from mousetrap.client.options import new_id
-from mousetrap.client.targets import Aim, Target, aim_of, input_of
+from mousetrap.client.targets import DEFAULTS, Aim, Target, aim_of, input_of
 from mousetrap.jobs import PublishUnconfirmed, QueueUnreachable, StoreUnreachable
-from mousetrap.pipeline import ContractBroken
-from mousetrap.submit_run import Accepted, OptionInvalid, StartOptions, read_options
+from mousetrap.pipeline import ContractBroken, write
+from mousetrap.submit_run import Accepted, OptionInvalid, PublishOptions, StartOptions, read_options
 
 R = TypeVar("R")
 
@@ -138,6 +138,21 @@ class Core:
             self._submitted(aim, each, next(replies)) if isinstance(each, Submission) else each
             for each in submissions
         ]
+
+    async def publish(self, topic: str, given: Any, options: Mapping[str, Any]) -> Sequence[Begun]:
+        """Starts a run of each pipeline that takes the topic. Its error has a note with the key under which the call can be repeated."""
+        if unknown := sorted(options.keys() - PublishOptions.__annotations__.keys()):
+            known = ", ".join(sorted(PublishOptions.__annotations__))
+            raise TypeError(f"publish has no option {', '.join(unknown)}; it has: {known}")
+        asked = read_options(options)
+        keyed = asked if asked.unique is not None else replace(asked, unique=new_id())
+        body = b"" if given is DEFAULTS else write(given, Any)
+        message = Message(topic=topic, input=body, options=keyed, is_new=keyed is not asked)
+        try:
+            return await (await self.backend()).publish(message)
+        except (QueueUnreachable, StoreUnreachable, PublishUnconfirmed) as error:
+            error.add_note(f"to repeat it is safe: publish the same with unique={keyed.unique!r}")
+            raise
 
     def _submitted(
         self, aim: Aim, submission: Submission, reply: Accepted | Exception

@@ -13,14 +13,14 @@ import msgspec
 
 from mousetrap.api_client import EventReader, Misused, authorization, may_use_proxy, read_problem
 from mousetrap.blobs import has_files
-from mousetrap.client.backend import Backend, Repetition, Submission
+from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
 from mousetrap.client.http_batch import answers_of, batches_of, without_an_answer
 from mousetrap.client.http_errors import error_of
 from mousetrap.jobs import PublishUnconfirmed, StoreUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.shapes import Accepted as AcceptedShape
-from mousetrap.shapes import Cancelled, Event, Progress, Run, RunState
+from mousetrap.shapes import Cancelled, Event, Progress, Published, Run, RunState
 from mousetrap.submit_run import Accepted, Gate, StartOptions
 
 Value = TypeVar("Value")
@@ -80,6 +80,19 @@ class Http:
             for line, place in enumerate(batch.places, start=1):
                 results[sent[place]] = answered.get(line, results[sent[place]])
         return results
+
+    async def publish(self, message: Message) -> Sequence[Begun]:
+        _check_files(message.input)
+        options = message.options
+        response = await self._send(
+            "POST",
+            f"/topics/{_segment(message.topic)}",
+            content=message.input,
+            headers={"Idempotency-Key": options.unique or ""},
+            params=_params(options),
+        )
+        published = _decoded(self._checked(response, ""), Published)
+        return [Begun(it.pipeline, Accepted(it.run_id, it.new)) for it in published.runs]
 
     async def get(self, run_id: str) -> Run:
         return await self._run(run_id)

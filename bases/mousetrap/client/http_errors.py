@@ -12,7 +12,8 @@ from mousetrap.jobs import (
     StoreUnreachable,
     Unroutable,
 )
-from mousetrap.pipeline import ContractBroken
+from mousetrap.known_pipelines import NoTaker
+from mousetrap.pipeline import ContractBroken, TopicInvalid
 from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import DeadLettersFull, NotTried, OptionInvalid, RerunImpossible
 
@@ -50,6 +51,10 @@ def error_of(problem: Problem, run_id: str, otherwise: str) -> Exception:
     option = (problem.where or "").rpartition(".")[2]
     if problem.kind == "invalid-request" and option in _OPTIONS:
         return OptionInvalid(option, problem.detail)
+    if problem.kind == "no-taker":
+        return NoTaker(problem.detail, problem.taken, problem.nearest)
+    if problem.kind == "invalid-request" and problem.where == "path.topic":
+        return TopicInvalid(problem.detail)
     if make := _BY_KIND.get(problem.kind):
         return make(problem.detail or problem.title)
     return ApiRefused(problem.text or otherwise)

@@ -33,6 +33,7 @@ from mousetrap.shapes import (
     OperationPage,
     Pipeline,
     Progress,
+    Published,
     Queue,
     QueuePause,
     Redriven,
@@ -105,6 +106,17 @@ class Api:
             "POST", path, content=body, headers=_headers(options.unique), params=options.params()
         )
         return Reply(reply, Accepted)
+
+    def publish(self, topic: str, body: bytes, options: StartOptions = _NO_OPTIONS) -> Reply[Published]:
+        """Starts a run of each pipeline that takes the topic."""
+        reply = self._request(
+            "POST",
+            f"/topics/{_segment(topic)}",
+            content=body,
+            headers=_headers(options.unique),
+            params=options.params(),
+        )
+        return Reply(reply, Published)
 
     def start_many(self, pipeline: str, lines: bytes) -> Sequence[BatchReply]:
         """Starts a run for each of the lines, at most ten thousand: what became of each, in order.

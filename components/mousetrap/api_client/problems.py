@@ -18,6 +18,9 @@ class Problem:
     where: str | None = None
     #: Of a run that has ended: how.
     state: str = ""
+    #: Of a topic that no pipeline takes: the patterns that are taken, and the one that is most like it.
+    taken: tuple[str, ...] = ()
+    nearest: str | None = None
 
     @property
     def kind(self) -> str:

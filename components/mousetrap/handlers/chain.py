@@ -42,6 +42,8 @@ class ChainOptions(TypedDict, total=False):
     expires_after: float | None
     #: Whether a worker that serves consecutive tasks goes on with the next one at once, without its queue.
     in_place: bool
+    #: What it takes of what is published, as `orders.*`.
+    topics: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def chain(name: str, /, *tasks: Any, **options: Unpack[ChainOptions]) -> Any:
             stages=tuple(stages),
             expires_after=options.get("expires_after"),
             in_place=options.get("in_place", False),
+            topics=options.get("topics", ()),
         )
     except ValueError as error:
         raise ValueError(_with_places(str(error), parts)) from None

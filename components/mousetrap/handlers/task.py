@@ -80,6 +80,8 @@ class TaskOptions(TypedDict, total=False):
     isolated: bool
     #: Seconds after which a run of the task's own pipeline is not begun any more.
     expires_after: float | None
+    #: What the task's own pipeline takes of what is published, as `orders.*`.
+    topics: tuple[str, ...]
     #: One sentence for readers: the first line of the function's docstring.
     description: str
 
@@ -191,6 +193,7 @@ class Task(Generic[P, O_co]):
             description=self.description,
             stages=(self.stage,),
             expires_after=options.get("expires_after"),
+            topics=options.get("topics", ()),
         )
 
     def _stage(self, options: TaskOptions) -> Stage:

@@ -44,6 +44,8 @@ class Known:
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
     #: By the name of a pipeline, how live workers contradict each other, and what helps.
     contradictions: Mapping[str, str] = field(default_factory=dict)
+    #: By the same name, the patterns of the topics that one of those workers takes.
+    contradicted_topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Live workers whose pipelines differ from our own of the same name.
     differences: tuple[str, ...] = ()
 
@@ -53,16 +55,16 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
 
     Live workers count; of a pipeline that none of them has, the manifests seen last do. Where live ones differ in contracts or
     limits alone, as in a rolling upgrade, an input must fit each of them; the limits, and which stage follows which, are those of the
-    worker that started last. Where their stages or queues differ, nothing is accepted: half of the jobs would reach workers that
+    worker that started last, and so are the topics that it takes. Where their stages or queues differ, nothing is accepted: half of the jobs would reach workers that
     do not know them.
     """
     ordered = sorted(sources, key=lambda it: (bool(it.workers), it.started_ms, it.seen_ms))
-    pipelines, contradictions = dict(own), {}
+    pipelines, contradictions, topics = dict(own), dict[str, str](), dict[str, tuple[str, ...]]()
     for name in sorted({name for source in ordered for name in source.pipelines} - own.keys()):
         having = [source for source in ordered if name in source.pipelines]
         live = [source for source in having if source.workers] or having[-1:]
         if reason := _contradiction(name, live):
-            contradictions[name] = reason
+            contradictions[name], topics[name] = reason, _topics(name, live)
             continue
         try:
             pipelines[name] = _merged([source.pipelines[name] for source in live])
@@ -70,7 +72,8 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
             contradictions[name] = (
                 f"{_named(live[-1])} and others have it in forms that do not fit together: {error}"
             )
-    return Known(pipelines, contradictions, tuple(_differences(own, ordered)))
+            topics[name] = _topics(name, live)
+    return Known(pipelines, contradictions, topics, differences=tuple(_differences(own, ordered)))
 
 
 def _merged(reads: Sequence[Read]) -> Pipeline:
@@ -90,6 +93,10 @@ def _merged_stage(stages: Sequence[StageManifest]) -> StageManifest:
         skips=any(it.skips for it in stages) or msgspec.UNSET,
         skips_after=any(it.skips_after for it in stages) or msgspec.UNSET,
     )
+
+
+def _topics(name: str, live: Sequence[Source]) -> tuple[str, ...]:
+    return tuple(topic for source in live for topic in source.pipelines[name].pipeline.topics)
 
 
 def _each_of(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from mousetrap.known_pipelines.errors import TakerContradicted, no_taker
 from mousetrap.known_pipelines.judge import Known, Read, Source, judge
-from mousetrap.pipeline import ManifestBroken, Pipeline, pipeline_of, read_manifests
+from mousetrap.pipeline import ManifestBroken, Pipeline, matches, nearest, pipeline_of, read_manifests
 from mousetrap.settings import masked
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.worker_registry import MANIFEST_KEEP_MS, InUse, WorkerRegistry
@@ -58,8 +59,30 @@ class KnownPipelines(Mapping[str, Pipeline]):
 
         Looks are a quarter of a second apart, and all who ask in between share the next one. Raises StoreUnreachable.
         """
-        if name in self:
-            return
+        if name not in self:
+            await self._look_again(registry)
+
+    def takers(self, topic: str) -> tuple[Pipeline, ...]:
+        """The pipelines that take what is published to this topic, by name.
+
+        Raises TakerContradicted where live workers contradict each other about one that does.
+        """
+        for name, patterns in self._known.contradicted_topics.items():
+            if any(matches(pattern, topic) for pattern in patterns):
+                raise TakerContradicted(self._known.contradictions[name])
+        named = sorted(self.values(), key=lambda it: it.name)
+        return tuple(it for it in named if any(matches(pattern, topic) for pattern in it.topics))
+
+    async def look_for_takers(self, topic: str, registry: WorkerRegistry) -> tuple[Pipeline, ...]:
+        """The takers of this topic; where none is known, it looks as `look_for` does. Raises as `takers` does, and NoTaker."""
+        if not self.takers(topic):
+            await self._look_again(registry)
+        if found := self.takers(topic):
+            return found
+        taken = {pattern for it in self.values() for pattern in it.topics}
+        raise no_taker(topic, taken, nearest(topic, taken))
+
+    async def _look_again(self, registry: WorkerRegistry) -> None:
         asked = time.monotonic()
         async with self._looking:
             if self._looked <= asked:

@@ -50,9 +50,11 @@ from mousetrap.pipeline.payload import (
 )
 from mousetrap.pipeline.serializer import Serializer, SerializerMissing
 from mousetrap.pipeline.stage import Fallback, Stage
+from mousetrap.pipeline.topics import LONGEST_TOPIC, TopicInvalid, check_topic, matches, nearest
 from mousetrap.pipeline.type_text import type_text, type_texts
 
 __all__ = [
+    "LONGEST_TOPIC",
     "MOST_NESTED",
     "PAGE",
     "REQUIRED",
@@ -86,7 +88,9 @@ __all__ = [
     "SerializerName",
     "Stage",
     "StageManifest",
+    "TopicInvalid",
     "all_of",
+    "check_topic",
     "edge_of",
     "fallbacks",
     "gathered_item",
@@ -94,8 +98,10 @@ __all__ = [
     "item_of",
     "lock_key",
     "manifest_of",
+    "matches",
     "members",
     "named_fields",
+    "nearest",
     "needed",
     "payload_as_json",
     "payload_as_text",

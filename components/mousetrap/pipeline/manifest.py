@@ -77,6 +77,8 @@ class PipelineManifest(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     stages: tuple[StageManifest, ...]
     expires_after: float | None = None
+    #: The patterns of the topics that it takes; not there for none.
+    topics: tuple[str, ...] | UnsetType = UNSET
 
 
 def manifest_of(pipeline: Pipeline) -> PipelineManifest:
@@ -86,6 +88,7 @@ def manifest_of(pipeline: Pipeline) -> PipelineManifest:
         description=pipeline.description,
         stages=tuple(map(_stage, pipeline.stages)),
         expires_after=pipeline.expires_after,
+        topics=pipeline.topics or UNSET,
     )
 
 
@@ -135,6 +138,7 @@ def pipeline_of(manifest: PipelineManifest) -> Pipeline:
             description=manifest.description,
             stages=tuple(map(_known_stage, manifest.stages)),
             expires_after=manifest.expires_after,
+            topics=manifest.topics or (),
         )
     except ValueError as error:
         raise ManifestBroken(

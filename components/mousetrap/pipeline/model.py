@@ -11,6 +11,7 @@ from mousetrap.pipeline.edges import fallbacks, graph_of, predecessors, result_o
 from mousetrap.pipeline.fan import Fan, Level, fans_of, levels_of
 from mousetrap.pipeline.names import check_name, check_seconds
 from mousetrap.pipeline.stage import Stage
+from mousetrap.pipeline.topics import check_patterns
 
 #: Seconds; a hundred years.
 _LONGEST_S = 100 * 365 * 86_400.0
@@ -37,12 +38,15 @@ class Pipeline:
     #: Whether a worker that serves a stage and the next one goes on with the next job at once, under the message that it has:
     #: that job passes no queue, so neither its queue's length nor other workers see it. Only what fails or waits is queued.
     in_place: bool = False
+    #: What it takes of what is published, as `orders.*`: each such message starts a run, with its body as the input.
+    topics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("pipeline", self.name)
         _check_are_stages(self.name, self.stages)
         if not self.stages:
             raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")
+        check_patterns(f"pipeline {self.name!r}", self.topics)
         check_seconds(f"pipeline {self.name!r}", "expires_after", self.expires_after)
         if self.expires_after is not None and not 0 < self.expires_after < _LONGEST_S:
             raise ValueError(

@@ -64,3 +64,5 @@ class Pipeline:
     stages: tuple[Stage, ...]
     #: What leads from stage to stage; the stages are what it leads to and from.
     arrows: tuple[Arrow, ...] = ()
+    #: The patterns of the topics that it takes: what is published to one starts a run.
+    topics: tuple[str, ...] = ()

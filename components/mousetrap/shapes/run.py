@@ -58,6 +58,28 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRun:
+    """A run of a pipeline that takes the topic: it is kept."""
+
+    pipeline: Annotated[str, Doc(examples=("earthquakes",))]
+    run_id: Annotated[str, _RUN]
+    url: Annotated[str, Doc(examples=(f"/runs/{_RUN.examples[0]}",))]
+    #: Whether it was started now; false where the same was published before.
+    new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What was published: every one of its runs is kept."""
+
+    topic: Annotated[str, Doc(examples=("orders.created",))]
+    #: The Idempotency-Key under which a repeat gives these runs.
+    key: str
+    #: One of each pipeline that takes the topic.
+    runs: tuple[PublishedRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One line of a run's timeline; times are milliseconds since 1970."""
 

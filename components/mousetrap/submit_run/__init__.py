@@ -3,12 +3,14 @@
 from mousetrap.submit_run.gate import Gate, NotTried
 from mousetrap.submit_run.intake import STORE_SHARE, WARN_SHARE, DeadLettersFull, Intake, IntakeBounds
 from mousetrap.submit_run.options import OptionInvalid, SubmitOptions, delay_until
+from mousetrap.submit_run.publication import Publication
 from mousetrap.submit_run.rerun import RerunImpossible
 from mousetrap.submit_run.start_options import (
     KEY_FORM,
     KEY_OWNER,
     RUN_ID_FORM,
     CommonOptions,
+    PublishOptions,
     RunOptions,
     Span,
     StartOptions,
@@ -41,6 +43,8 @@ __all__ = [
     "IntakeBounds",
     "NotTried",
     "OptionInvalid",
+    "Publication",
+    "PublishOptions",
     "RerunImpossible",
     "RunOptions",
     "Span",

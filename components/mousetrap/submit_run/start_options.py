@@ -44,6 +44,13 @@ class RunOptions(CommonOptions, total=False):
     unique: str | None
 
 
+class PublishOptions(CommonOptions, total=False):
+    """The options of what is published: those of each run that it starts."""
+
+    #: Idempotency key, 1 to 255 printable ASCII characters: the same key and topic give the first runs.
+    unique: str | None
+
+
 def check_identity(run_id: str | None, unique: str | None) -> None:
     """Raises OptionInvalid unless each is None or of its form, and one of them is None."""
     if run_id is not None and unique is not None:

@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from mousetrap.cli.tables.style import table_of
-from mousetrap.shapes import Pipeline, Stage
+from mousetrap.shapes import Pipeline, Published, Stage
 
 #: An input by its kind of JSON, quoted for a shell.
 _INPUTS = {"string": """'"text"'""", "integer": "1", "number": "1.5", "boolean": "true", "array": "'[]'"}
@@ -26,7 +26,16 @@ def pipelines_table(pipelines: Sequence[Pipeline]) -> RenderableType:
 def graph(pipeline: Pipeline) -> RenderableType:
     """The stages as a tree from the first one on; one that several lead to is drawn where a run comes to it first."""
     title = Text(pipeline.name, "bold").append(f"  {pipeline.description}", "not bold")
-    return Group(title, Text(), _Drawing(pipeline).tree())
+    topics = [Text(f"takes {', '.join(pipeline.topics)}", "dim")] if pipeline.topics else []
+    return Group(title, *topics, Text(), _Drawing(pipeline).tree())
+
+
+def begun_table(published: Published) -> RenderableType:
+    """The runs of what was published, by the pipeline that takes it."""
+    table = table_of("pipeline", "run", "")
+    for run in published.runs:
+        table.add_row(run.pipeline, run.run_id, "" if run.new else "was started before")
+    return table
 
 
 class _Drawing:

@@ -15,7 +15,7 @@ def routes() -> Iterator[tuple[str, str]]:
     """Each method and path of the description, with something in place of what the path names."""
     for path, operations in catalogue_app(Settings()).openapi()["paths"].items():
         names = {"queue": "start_fetch", "letter": "b", "stage": "start", "operation_id": "c"}
-        names |= {"worker": "w", "name": "d"}
+        names |= {"worker": "w", "name": "d", "topic": "orders.created"}
         named = path.format(run_id="a", **names)
         yield from ((method.upper(), named) for method in operations)
 

@@ -1,11 +1,12 @@
 """Pipelines on a terminal of 80 columns."""
 
+import re
 from typing import Any
 
 import pytest
 
-from mousetrap.cli.tables.pipelines import graph, pipelines_table, type_name
-from mousetrap.shapes import Arrow, Pipeline, Stage
+from mousetrap.cli.tables.pipelines import begun_table, graph, pipelines_table, type_name
+from mousetrap.shapes import Arrow, Pipeline, Published, PublishedRun, Stage
 from support.terminal import shown
 
 
@@ -48,6 +49,24 @@ def test_a_graph_is_drawn_from_its_first_stage_on() -> None:
         "│   └── print, as above\n"
         "└── given up: regret  Fallen → string  queue regret_jobs"
     )
+
+
+def test_the_topics_that_it_takes_are_under_its_name() -> None:
+    pipeline = Pipeline(name="mails", description="Mails.", stages=(stage("mail"),), topics=("orders.*", "#"))
+
+    assert shown(graph(pipeline)).splitlines()[:2] == ["mails  Mails.", "takes orders.*, #"]
+
+
+def test_what_was_published_is_a_line_for_each_run() -> None:
+    runs = (
+        PublishedRun(pipeline="mails", run_id="abc", url="/runs/abc", new=True),
+        PublishedRun(pipeline="books", run_id="def", url="/runs/def", new=False),
+    )
+
+    text = shown(begun_table(Published(topic="orders.created", key="k", runs=runs)))
+
+    assert re.search(r"mails +abc", text)
+    assert re.search(r"books +def +was started before", text)
 
 
 PAPERS = Pipeline(

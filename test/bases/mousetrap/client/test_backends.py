@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from mousetrap.api import create_app
 from mousetrap.client import (
     AsyncClient,
+    NoTaker,
     RunCancelled,
     RunExpired,
     RunFailed,
+    TopicInvalid,
     UnknownPipeline,
     UnknownRun,
     WaitTimeout,
@@ -24,7 +27,8 @@ from mousetrap.settings import Settings
 from mousetrap.shapes import Event, RunState
 from mousetrap.submit_run import NotTried, OptionInvalid, RerunImpossible
 from support.api_server import serving
-from support.workbench import Workbench, add, double, on_streams
+from support.published import beat
+from support.workbench import KEYRING, Workbench, add, double, on_streams
 
 KEYS = "test:a-secret-for-the-tests"
 
@@ -144,6 +148,82 @@ async def test_an_input_that_does_not_fit_is_refused_by_name_too(bench: Workbenc
             await client.submit(bench.pipeline, "twenty")
         with pytest.raises(UnknownPipeline):
             await client.submit("nowhere", 1)
+
+
+async def published(bench: Workbench, settings: Settings, *topics: str) -> None:
+    """A worker is up with the bench's pipeline, under two names, and has declared its queues."""
+    for stage in bench.pipeline.stages:
+        await bench.queue.count_ready(stage.queue)
+    taking = [replace(bench.pipeline, name=name, topics=topics) for name in ("mails", "books")]
+    await beat(settings.store_url, "w1", *taking, keyring=KEYRING)
+
+
+async def test_what_is_published_starts_a_run_of_each_taker(
+    bench: Workbench, open_client: Open, settings: Settings
+) -> None:
+    await published(bench, settings, "orders.*")
+    async with open_client(bench) as client:
+        runs = await client.publish("orders.created", 20, unique="order 7", tags=["shop"])
+        again = await client.publish("orders.created", 20, unique="order 7")
+
+        shown = [await run.status() for run in runs]
+        assert [(it.pipeline, it.input) for it in shown] == [("books", 20), ("mails", 20)]
+        assert shown[0].tags == ("topic:orders.created", "shop")
+        assert [run.new for run in (*runs, *again)] == [True, True, False, False]
+        assert [run.id for run in again] == [run.id for run in runs]
+        assert {run.id for run in await client.publish("orders.created", 20)}.isdisjoint(
+            run.id for run in runs
+        )
+
+
+@on_streams
+async def test_what_no_pipeline_takes_or_does_not_fit_starts_nothing(
+    bench: Workbench, open_client: Open, settings: Settings
+) -> None:
+    await published(bench, settings, "orders.*")
+    async with open_client(bench) as client:
+        with pytest.raises(NoTaker, match=r"is it one of 'orders\.\*'") as refused:
+            await client.publish("order.created", 20)
+        with pytest.raises(ContractBroken, match="pipeline 'books' takes this topic"):
+            await client.publish("orders.created", "twenty")
+        with pytest.raises(TopicInvalid):
+            await client.publish("orders.*", 20)
+        with pytest.raises(OptionInvalid, match="the tag"):
+            await client.publish("orders.created", 20, tags=["x" * 65])
+        with pytest.raises(TypeError, match="publish has no option id"):
+            await client.publish("orders.created", 20, id="mine")  # type: ignore[call-arg]
+
+        assert (refused.value.taken, refused.value.nearest) == (("orders.*",), "orders.*")
+        assert (await bench.store.page()).runs == ()
+
+
+@on_streams
+async def test_workers_that_contradict_each_other_about_a_taker_are_an_error(
+    bench: Workbench, open_client: Open, settings: Settings
+) -> None:
+    await published(bench, settings, "orders.*")
+    other = replace(bench.pipeline, name="mails", stages=bench.pipeline.stages[:1])
+    await beat(settings.store_url, "w2", other, keyring=KEYRING)
+    async with open_client(bench) as client:
+        with pytest.raises(UnknownPipeline, match="w2"):
+            await client.publish("orders.created", 20)
+
+
+@on_streams
+async def test_what_could_not_be_published_names_the_key_to_repeat_with(
+    bench: Workbench, open_client: Open, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await published(bench, settings, "orders.*")
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise QueueUnreachable("away")
+
+    monkeypatch.setattr("mousetrap.submit_run.Submitter._accept", away)
+    async with open_client(bench) as client:
+        with pytest.raises(QueueUnreachable) as error:
+            await client.publish("orders.created", 20)
+
+    assert "publish the same with unique='" in error.value.__notes__[0]
 
 
 @on_streams

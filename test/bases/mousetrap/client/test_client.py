@@ -45,7 +45,7 @@ def held(number: int) -> int:
     return number
 
 
-named = chain("named", halve, label)
+named = chain("named", halve, label, topics=("numbers.*",))
 
 
 @pytest.fixture
@@ -97,6 +97,8 @@ def test_over_http_the_verbs_are_the_same(settings: Settings) -> None:
         assert not client.submit("named", 7, unique="once").new
         assert [each.kind for each in run.follow() if isinstance(each, Event)][-1] == "completed"
         assert run.rerun("label", input=1.0).wait(60) == {"half": 1.0}
+        (published,) = client.publish("numbers.even", 8)
+        assert published.wait(60) == {"half": 4.0}
         reports = client.submit_many(named, range(100))
         assert [each.run.wait(60)["half"] for each in reports if each.run] == [n / 2 for n in range(100)]
         later = client.submit(named, 7, delay=3600)

@@ -81,6 +81,17 @@ def test_the_list_adds_up_the_queues_and_names_the_ones_without_worker(pages: Pa
     assert 'href="/ui/pipelines/papers/start"' in text
 
 
+def test_the_topics_that_are_taken_are_shown(pages: Pages, answers: Answers) -> None:
+    taking = {**PAPERS, "topics": ["orders.*", "#"]}
+    answers.given |= {"GET /pipelines": (200, [taking]), "GET /pipelines/papers": (200, taking)}
+
+    assert "takes orders.*, #" in pages.get("/pipelines").text
+    assert (
+        "Takes what is published to <code>orders.*</code>, <code>#</code>."
+        in pages.get("/pipelines/papers").text
+    )
+
+
 def test_a_long_list_has_pages(pages: Pages, answers: Answers) -> None:
     many = [{**PAPERS, "name": f"p{index:03}"} for index in range(150)]
     answers.given["GET /pipelines"] = (200, many)

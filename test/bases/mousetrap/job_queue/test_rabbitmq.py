@@ -1,6 +1,7 @@
 """Behaviour that only RabbitMQ has: outages, refusals, limits."""
 
 import asyncio
+import itertools
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from mousetrap.jobs import (
     QueueUnreachable,
     dead_queue,
 )
+from mousetrap.pipeline import matches
 from support.inbox import Inbox, eventually
 from support.proxy import open_door
 from support.rabbitmq import OwnRabbitMQ, virtual_host
@@ -42,6 +44,40 @@ def plain_channel(url: str) -> Iterator[BlockingChannel]:
     """A channel of plain pika."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         yield connection.channel()
+
+
+def test_patterns_take_what_a_topic_exchange_of_the_broker_takes(broker_url: str) -> None:
+    patterns = [
+        "a",
+        "a.b",
+        "*",
+        "a.*",
+        "*.b",
+        "*.*",
+        "#",
+        "a.#",
+        "#.b",
+        "a.#.b",
+        "*.#",
+        "#.*",
+        "#.a.#",
+        "a.*.#",
+    ]
+    topics = [".".join(words) for length in (1, 2, 3, 4) for words in itertools.product("abc", repeat=length)]
+    with plain_channel(broker_url) as channel:
+        channel.exchange_declare("patterns", exchange_type="topic", auto_delete=True)
+        for place, pattern in enumerate(patterns):
+            channel.queue_declare(f"pattern-{place}", exclusive=True)
+            channel.queue_bind(f"pattern-{place}", "patterns", pattern)
+        for topic in topics:
+            channel.basic_publish("patterns", topic, b"")
+        for place, pattern in enumerate(patterns):
+            taken = [topic for topic in topics if matches(pattern, topic)]
+            routed = []
+            while (method := channel.basic_get(f"pattern-{place}", auto_ack=True)[0]) is not None:
+                routed.append(method.routing_key)
+
+            assert routed == taken, pattern
 
 
 async def test_queues_are_quorum_queues_that_refuse_rather_than_drop(broker_url: str, work: str) -> None:

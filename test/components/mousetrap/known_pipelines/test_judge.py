@@ -150,3 +150,20 @@ def test_a_contradiction_about_one_pipeline_costs_no_other() -> None:
     sources = [source(a_pipeline(), "w1"), source(a_pipeline(queue="b"), "w2"), source(a_pipeline("x"), "w3")]
 
     assert set(judge({}, sources).pipelines) == {"x"}
+
+
+def test_the_topics_are_those_of_the_worker_that_started_last() -> None:
+    older = source(a_pipeline(topics=("orders.*",)), "old", started_ms=1)
+    newer = source(a_pipeline(topics=("bills.*",)), "new", started_ms=2)
+
+    for order in ([older, newer], [newer, older]):
+        assert judge({}, order).pipelines["words"].topics == ("bills.*",)
+
+
+def test_the_topics_of_contradicted_pipelines_are_known() -> None:
+    one, other = a_pipeline(topics=("orders.*",)), a_pipeline(queue="elsewhere", topics=("bills.*",))
+
+    known = judge({}, [source(one, "w1", started_ms=1), source(other, "w2", started_ms=2)])
+
+    assert "words" not in known.pipelines
+    assert known.contradicted_topics == {"words": ("orders.*", "bills.*")}

@@ -1,5 +1,7 @@
 """A manifest is a pipeline without code; broken ones are refused."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -133,3 +135,15 @@ def test_a_manifest_that_no_pipeline_can_have_is_refused_with_the_reason(part: s
 
     with pytest.raises(ManifestBroken, match="the manifest of pipeline 'words' cannot be used: "):
         pipeline_of(wrong)
+
+
+def test_the_topics_are_in_the_manifest_and_one_without_has_none() -> None:
+    stages = (Stage(name="mail", queue="mails", input=str, output=str),)
+    silent = Pipeline(name="mails", description="", stages=stages)
+    taking = replace(silent, topics=("orders.*",))
+
+    assert pipeline_of(manifest_of(taking)).topics == ("orders.*",)
+    assert b"topics" not in write_manifests({"mails": silent})
+    raw = write_manifests({"mails": taking}).replace(b"orders.*", b"orders.")
+    with pytest.raises(ManifestBroken, match=r"topics has 'orders\.'"):
+        pipeline_of(read_manifests(raw)[0])
