@@ -25,8 +25,6 @@ from support.waiting import until
 
 pytestmark = pytest.mark.servers
 
-README = Path(__file__).parents[4] / "README.md"
-
 Living = Callable[[], dict[int, str]]
 Start = Callable[..., Process]
 
@@ -54,13 +52,6 @@ def server_answers(folder: Path) -> bool:
     address = urlsplit((folder / ".mousetrap" / "valkey" / "address").read_text())
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", address.port or 0)) == 0
-
-
-def request(stack: Process) -> str:
-    """The input for a run that needs no internet, as the stack suggests it."""
-    found = re.search(r"curl -d '(.*)' http", stack.output)
-    assert found
-    return found[1]
 
 
 def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
@@ -103,47 +94,6 @@ def test_another_terminal_runs_lists_and_shows_and_ctrl_c_leaves_nothing(
     assert "Traceback" not in stack.output
 
 
-def test_a_run_that_fails_reports_why_and_exits_1(up: Start, start_base: Start) -> None:
-    up()
-    run = called(start_base, "run", "earthquakes", "--input", '{"url": "http://10.0.0.1/"}')
-
-    assert run.wait() == 1
-    assert "FeedRefused: http://10.0.0.1/ points to a private network" in run.output
-    assert re.search(r"redrive it  mousetrap dead redrive --run \w+", run.output)
-    assert "Traceback" not in run.output
-
-
-def test_a_repeated_key_follows_the_first_run_and_prints_it_as_json(
-    up: Start, start_base: Start, tmp_path: Path
-) -> None:
-    stack = up()
-    (tmp_path / "input.json").write_text(request(stack))
-    twice = [
-        start_base("cli", "run", "earthquakes", "--input", "@input.json", "--key", "k", "--json")
-        for _ in range(2)
-    ]
-
-    assert [run.wait(60) for run in twice] == [0, 0]
-    first, second = (json.loads(run.output) for run in twice)
-    assert first["state"] == "completed"
-    for shown in (first, second):  # how far a stage had come is noted on the side, and may be noted late
-        del shown["progress"]
-    assert first == second
-
-
-def test_ctrl_c_leaves_the_run_and_reports_where_it_is(up: Start, start_base: Start) -> None:
-    up(MOUSETRAP_FETCH_ALLOW="127.0.0.1:1")
-    refused = '{"url": "http://127.0.0.1:1/"}'  # nothing listens there: it is retried for many seconds
-    run = start_base("cli", "run", "earthquakes", "--input", refused)
-    run.wait_for_line("retrying")
-
-    run.send(signal.SIGINT)
-
-    assert run.wait() == 130
-    assert "the run goes on: `mousetrap show " in run.output
-    assert "Traceback" not in run.output
-
-
 def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
     up: Start, living: Living, tmp_path: Path
 ) -> None:
@@ -161,7 +111,9 @@ def test_sigterm_stops_it_too_and_what_it_keeps_is_ours_alone(
     assert len(Keyring.parse(key.read_text()).keys) == 1
 
 
-def test_a_second_start_keeps_the_key_and_the_runs(up: Start, start_base: Start, tmp_path: Path) -> None:
+def test_a_second_start_keeps_the_key_and_the_runs_which_can_be_repeated(
+    up: Start, start_base: Start, tmp_path: Path
+) -> None:
     first = up()
     run = called(start_base, "run", "earthquakes", "--id", "kept")
     assert run.wait() == 0
@@ -174,17 +126,7 @@ def test_a_second_start_keeps_the_key_and_the_runs(up: Start, start_base: Start,
     assert shown.wait() == 0
     assert json.loads(shown.output)["state"] == "completed"
     assert (tmp_path / ".mousetrap" / "signing.key").read_text() == key
-
-
-def test_a_run_of_an_earlier_start_can_be_repeated(up: Start, start_base: Start) -> None:
-    first = up()
-    run = called(start_base, "run", "earthquakes", "--id", "earlier")
-    assert run.wait() == 0
-    assert first.terminate(60) == 0
-
-    up()
-
-    again = called(start_base, "rerun", "earlier")
+    again = called(start_base, "rerun", "kept")
     assert again.wait() == 0, again.output
 
 
@@ -411,20 +353,6 @@ def test_a_full_disk_is_reported_once_and_its_end_too(up: Start, start_base: Sta
 # Two stacks, and what is left of one
 
 
-def test_a_second_stack_in_the_same_folder_is_refused_with_the_first_ones_address(
-    up: Start, start_base: Start, tmp_path: Path
-) -> None:
-    up()
-
-    second = start_base("cli", "up", MOUSETRAP_API_PORT="0")
-
-    assert second.wait() == 2
-    (line,) = second.lines
-    assert line.startswith(
-        f"mousetrap: a stack runs in {tmp_path}/.mousetrap already, its API at http://127.0.0.1:"
-    )
-
-
 def test_what_is_left_of_a_stack_whose_guards_were_killed_too_is_reported_with_how_to_end_it(
     up: Start, start_base: Start, living: Living, tmp_path: Path
 ) -> None:
@@ -458,17 +386,6 @@ def children_of(parent: int, command: str) -> list[int]:
     return [int(pid) for pid, ppid, args in fields if int(ppid) == parent and command in args]
 
 
-def test_a_worker_started_by_hand_joins_the_stack_and_reports_it(
-    up: Start, start_base: Start, tmp_path: Path
-) -> None:
-    up()
-
-    worker = start_base("cli", "worker", "process", "--burst")
-
-    assert worker.wait(60) == 0, worker.output
-    assert worker.lines[0].endswith(f"using the stack in {tmp_path}/.mousetrap")
-
-
 def test_a_full_embedded_server_refuses_with_the_reason_and_loses_nothing(
     up: Start, start_base: Start
 ) -> None:
@@ -500,26 +417,6 @@ def test_a_full_embedded_server_refuses_with_the_reason_and_loses_nothing(
 
 def api_url(stack: Process) -> str:
     return stack.wait_for_line("The API is at").split()[4].rstrip(",")
-
-
-def test_the_readme_s_script_starts_a_run_of_the_stack_and_gets_its_result(up: Start, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    (script,) = (block for block in blocks if "import Client" in block)
-    stack = up()
-
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        check=False,
-        cwd=tmp_path,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert "Hualian" in done.stdout
-    assert stack.terminate(60) == 0
 
 
 def test_a_fourth_and_a_fifth_worker_are_started_and_stopped_like_the_others(
