@@ -1,6 +1,9 @@
 """Publishes pipelines as workers do, for tests."""
 
+from collections.abc import Sequence
+
 from mousetrap.pipeline import Pipeline, Stage, write_manifests
+from mousetrap.schedules import Schedule
 from mousetrap.signing import Keyring
 from mousetrap.worker_registry import Published, open_registry
 from support.heartbeats import a_heartbeat
@@ -17,9 +20,16 @@ def a_pipeline(
     return Pipeline(name=name, description="", stages=stages, **more)  # type: ignore[arg-type]
 
 
-async def beat(url: str, worker: str, *pipelines: Pipeline, keyring: Keyring | None = None) -> Published:
-    """A beat of a worker with these pipelines."""
-    manifests = write_manifests({each.name: each for each in pipelines})
+async def beat(
+    url: str,
+    worker: str,
+    *pipelines: Pipeline,
+    keyring: Keyring | None = None,
+    schedules: Sequence[Schedule] = (),
+) -> Published:
+    """A beat of a worker with these pipelines, and with schedules of them."""
+    own = {each.name: [it for it in schedules if it.pipeline == each.name] for each in pipelines}
+    manifests = write_manifests({each.name: each for each in pipelines}, own)
     published = Published.of(manifests, keyring or Keyring())
     async with open_registry(url, published=published) as registry:
         await registry.beat(a_heartbeat(worker))

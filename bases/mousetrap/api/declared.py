@@ -5,8 +5,7 @@ from typing import Any
 
 from mousetrap.catalogue_entries import load
 from mousetrap.pipeline import ContractBroken, Pipeline, read
-from mousetrap.scheduler import input_at
-from mousetrap.schedules import Schedule
+from mousetrap.schedules import Schedule, input_at
 from mousetrap.settings import SettingsWrong
 
 

@@ -34,9 +34,10 @@ async def list_pipelines(services: WithServices) -> list[shapes.Pipeline]:
     dependencies=[may_read],
     responses=refusals(*NO_ACCESS, Kind.UNKNOWN_PIPELINE, Kind.PIPELINE_CONTRADICTED, Kind.STORE_AWAY),
 )
-async def show_pipeline(pipeline: KnownPipeline) -> shapes.Pipeline:
+async def show_pipeline(pipeline: KnownPipeline, services: WithServices) -> shapes.Pipeline:
     """A pipeline: its stages, their queues and their contracts, and what leads from stage to stage."""
-    return _shown(pipeline)
+    schedules = services.pipelines.schedules.get(pipeline.name, ())
+    return replace(_shown(pipeline), schedules=tuple(it.name for it in schedules))
 
 
 @router.get(

@@ -19,7 +19,7 @@ from mousetrap.api.schedule_shown import shown_schedule
 from mousetrap.api.services import Services, WithSchedules, WithServices
 from mousetrap.api.start import PRINTABLE, accepted_response, new_id
 from mousetrap.pipeline import read
-from mousetrap.scheduler import Schedules, input_at
+from mousetrap.scheduler import Schedules
 from mousetrap.schedules import (
     Change,
     Record,
@@ -28,6 +28,7 @@ from mousetrap.schedules import (
     backfilled,
     created,
     edited,
+    input_at,
     paused,
     resumed,
     run_now,
@@ -277,7 +278,7 @@ def _known(record: Record | None) -> Record:
 def _made_here(record: Record | None) -> Record:
     """The record, if it may be changed here. Raises Problem."""
     known = _known(record)
-    if known.origin == "code" and not (known.pause and known.pause.orphaned):
+    if known.origin != "api" and not (known.pause and known.pause.orphaned):
         raise Problem(
             Kind.SCHEDULE_IN_CODE,
             "change it there: the API's next start would undo it; here it can be paused",

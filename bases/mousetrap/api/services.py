@@ -171,7 +171,14 @@ def _services_over(
         notes=at_store.notes,
         schedules=schedules,
         scheduler=Scheduler(
-            schedules, store, submitter, pipelines, intake=intake, defaults=inputs, declared=declared
+            schedules,
+            store,
+            submitter,
+            pipelines,
+            intake=intake,
+            defaults=inputs,
+            declared=declared,
+            published=lambda: pipelines.schedules,
         ),
     )
 

@@ -57,11 +57,14 @@ def listed_modules() -> Sequence[str]:
 def describe(discovered: "Discovered") -> Iterator[str]:
     """What was found, a line for each pipeline, and what was not loaded, with the reason."""
     from mousetrap.cli.graph_line import graph_line
+    from mousetrap.schedules import words
 
     for name, pipeline in discovered.pipelines.items():
         served = {binding.stage_name for binding in discovered.bindings if binding.pipeline.name == name}
         labels = {stage.name: _label(stage, is_served=stage.name in served) for stage in pipeline.stages}
         yield f"found {name}: {graph_line(pipeline, labels.__getitem__)}"
+    for schedule in discovered.schedules:
+        yield f"found schedule {schedule.name} of {schedule.pipeline}: {words(schedule)}"
     for failure in discovered.failures:
         yield f"not loaded: {failure}"
 

@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from mousetrap.discovery.found import Found, found_in
+from mousetrap.discovery.found import Found, found_in, schedules_in
 from mousetrap.discovery.not_loaded import NotLoaded, not_imported
+from mousetrap.discovery.schedules import Schedules
 from mousetrap.discovery.targets import Target, TargetWrong, modules_in, read_target
 from mousetrap.handlers import Binding
 from mousetrap.pipeline import Pipeline
+from mousetrap.schedules import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,18 @@ class Discovered:
 
     found: tuple[Found, ...]
     failures: tuple[NotLoaded, ...]
+    #: Of pipelines that are found.
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """One for each stage of each pipeline."""
+        """One for each stage of each pipeline, with the pipeline's schedules."""
         each = {(it.pipeline.name, it.stage_name): it for found in self.found for it in found.bindings}
-        return tuple(each.values())
+        return tuple(self._with_schedules(it) for it in each.values())
+
+    def _with_schedules(self, binding: Binding) -> Binding:
+        own = tuple(it for it in self.schedules if it.pipeline == binding.pipeline.name)
+        return replace(binding, schedules=own) if own else binding
 
     @property
     def pipelines(self) -> Mapping[str, Pipeline]:
@@ -45,7 +53,9 @@ def discover(targets: Iterable[str], folder: Path | None = None) -> Discovered:
     found = tuple(here.found.values())
     twice = tuple(_twice(found))
     wrong = {each.name for each in twice}
-    return Discovered(tuple(it for it in found if it.name not in wrong), (*here.failures, *twice))
+    kept = tuple(it for it in found if it.name not in wrong)
+    schedules = Schedules.of(here.schedules.values(), kept)
+    return Discovered(kept, (*here.failures, *twice, *schedules.failures), schedules.of_pipelines)
 
 
 @dataclass(slots=True)
@@ -55,6 +65,8 @@ class _Loading:
     folder: Path
     #: By the identity of the value: a second name for the same task is no second task. And by the stages, for a chain.
     found: dict[tuple[int, tuple[str, ...]], Found] = field(default_factory=dict)
+    #: By their identity, each with its place.
+    schedules: dict[int, tuple[str, Schedule]] = field(default_factory=dict)
     failures: list[NotLoaded] = field(default_factory=list)
 
     def load(self, text: str) -> None:
@@ -75,7 +87,7 @@ class _Loading:
         if target.attribute:
             self._load_one(text, module, target.attribute)
             return
-        self._keep(found_in(module))
+        self._keep_all(module)
         if hasattr(module, "__path__"):
             self._load_all(text, modules_in(target.module, list(module.__path__)))
 
@@ -83,11 +95,12 @@ class _Loading:
         for name in names:
             module = self._import(text, name, explicit=False)
             if module is not None:
-                self._keep(found_in(module))
+                self._keep_all(module)
 
     def _load_one(self, text: str, module: ModuleType, name: str) -> None:
         found = tuple(found_in(module, name))
         self._keep(found)
+        self._keep_schedules(module)
         if not found:
             known = [it.name.rpartition(".")[2] for it in found_in(module)]
             import difflib  # for the advice alone
@@ -119,6 +132,14 @@ class _Loading:
         self.failures.append(
             NotLoaded(target=text, name=text, place="", error=error, advice=advice, explicit=True)
         )
+
+    def _keep_all(self, module: ModuleType) -> None:
+        self._keep(found_in(module))
+        self._keep_schedules(module)
+
+    def _keep_schedules(self, module: ModuleType) -> None:
+        for place, schedule in schedules_in(module):
+            self.schedules.setdefault(id(schedule), (place, schedule))
 
     def _keep(self, found: Iterable[Found]) -> None:
         for each in found:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from mousetrap.handlers import Binding, Chain, Task
+from mousetrap.schedules import Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,14 @@ def found_in(module: ModuleType, attribute: str | None = None) -> Iterator[Found
         if bindings:
             place = value.place if _is_a(value, Task) else _place(module, name)
             yield Found(value=value, name=f"{module.__name__}.{name}", place=place, bindings=bindings)
+
+
+def schedules_in(module: ModuleType) -> Iterator[tuple[str, Schedule]]:
+    """Each schedule that the module has a name for, alone or in a list or tuple of them; with "file:line"."""
+    for name, value in tuple(vars(module).items()):
+        several = value if type(value) in (list, tuple) else (value,)
+        if several and all(_is_a(each, Schedule) for each in several):
+            yield from ((_place(module, name), each) for each in several)
 
 
 def _bindings(value: Any) -> tuple[Binding, ...]:

@@ -5,10 +5,13 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mousetrap.handlers.surroundings import Around, Middleware, OnError, check_surroundings
 from mousetrap.pipeline import Pipeline, Stage, item_of
+
+if TYPE_CHECKING:  # workers without schedules load nothing of them
+    from mousetrap.schedules import Schedule
 
 
 @asynccontextmanager
@@ -36,6 +39,8 @@ class Binding:
     middleware: tuple[Middleware[Any], ...]
     #: Called with context, error and outcome once a failed attempt is judged; it changes nothing.
     on_error: OnError[Any] | None
+    #: Schedules of the pipeline, which are published with it.
+    schedules: tuple["Schedule", ...]
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Binding:
         around: Around[Any] | None = None,
         middleware: Sequence[Middleware[Any]] = (),
         on_error: OnError[Any] | None = None,
+        schedules: Sequence["Schedule"] = (),
     ) -> None:
         """`stage` is the stage, or its name.
 
@@ -62,6 +68,7 @@ class Binding:
             "around": around,
             "middleware": tuple(middleware),
             "on_error": on_error,
+            "schedules": tuple(schedules),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)

@@ -16,13 +16,15 @@ from mousetrap.pipeline import (
     all_of,
     pipeline_of,
 )
+from mousetrap.schedules import Schedule
 
 
 class Read(NamedTuple):
-    """A manifest, and the pipeline for submitters that it gives."""
+    """A manifest, the pipeline for submitters that it gives, and its schedules."""
 
     manifest: PipelineManifest
     pipeline: Pipeline
+    schedules: tuple[Schedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Known:
     contradictions: Mapping[str, str] = field(default_factory=dict)
     #: By the same name, the patterns of the topics that one of those workers takes.
     contradicted_topics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: The schedules of manifests, by the pipeline's name; none for a pipeline of our own.
+    schedules: Mapping[str, tuple[Schedule, ...]] = field(default_factory=dict)
     #: Live workers whose pipelines differ from our own of the same name.
     differences: tuple[str, ...] = ()
 
@@ -55,11 +59,12 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
 
     Live workers count; of a pipeline that none of them has, the manifests seen last do. Where live ones differ in contracts or
     limits alone, as in a rolling upgrade, an input must fit each of them; the limits, and which stage follows which, are those of the
-    worker that started last, and so are the topics that it takes. Where their stages or queues differ, nothing is accepted: half of the jobs would reach workers that
-    do not know them.
+    worker that started last, and so are the topics that it takes and its schedules. Where their stages or queues differ, nothing is
+    accepted: half of the jobs would reach workers that do not know them.
     """
     ordered = sorted(sources, key=lambda it: (bool(it.workers), it.started_ms, it.seen_ms))
     pipelines, contradictions, topics = dict(own), dict[str, str](), dict[str, tuple[str, ...]]()
+    schedules: dict[str, tuple[Schedule, ...]] = {}
     for name in sorted({name for source in ordered for name in source.pipelines} - own.keys()):
         having = [source for source in ordered if name in source.pipelines]
         live = [source for source in having if source.workers] or having[-1:]
@@ -68,12 +73,13 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
             continue
         try:
             pipelines[name] = _merged([source.pipelines[name] for source in live])
+            schedules[name] = live[-1].pipelines[name].schedules
         except ManifestBroken as error:
             contradictions[name] = (
                 f"{_named(live[-1])} and others have it in forms that do not fit together: {error}"
             )
             topics[name] = _topics(name, live)
-    return Known(pipelines, contradictions, topics, differences=tuple(_differences(own, ordered)))
+    return Known(pipelines, contradictions, topics, schedules, tuple(_differences(own, ordered)))
 
 
 def _merged(reads: Sequence[Read]) -> Pipeline:

@@ -5,9 +5,20 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import msgspec
+
 from mousetrap.known_pipelines.errors import TakerContradicted, no_taker
 from mousetrap.known_pipelines.judge import Known, Read, Source, judge
-from mousetrap.pipeline import ManifestBroken, Pipeline, matches, nearest, pipeline_of, read_manifests
+from mousetrap.pipeline import (
+    ManifestBroken,
+    Pipeline,
+    PipelineManifest,
+    matches,
+    nearest,
+    pipeline_of,
+    read_manifests,
+)
+from mousetrap.schedules import Schedule
 from mousetrap.settings import masked
 from mousetrap.signing import Keyring, SignatureRefused
 from mousetrap.worker_registry import MANIFEST_KEEP_MS, InUse, WorkerRegistry
@@ -53,6 +64,11 @@ class KnownPipelines(Mapping[str, Pipeline]):
     def contradiction(self, name: str) -> str | None:
         """How live workers contradict each other about this pipeline, and what helps; None where they do not."""
         return self._known.contradictions.get(name)
+
+    @property
+    def schedules(self) -> Mapping[str, tuple[Schedule, ...]]:
+        """Those that workers declare, by the name of their pipeline, which is none of our own; none for one without any."""
+        return self._known.schedules
 
     async def look_for(self, name: str, registry: WorkerRegistry) -> None:
         """Looks in the registry unless the pipeline is known, so that a worker that has just started is found.
@@ -133,7 +149,7 @@ class KnownPipelines(Mapping[str, Pipeline]):
     def _read(self, manifests: bytes) -> Iterator[Read]:
         for manifest in read_manifests(manifests):
             try:
-                yield Read(manifest, pipeline_of(manifest))
+                yield Read(manifest, pipeline_of(manifest), tuple(_schedules(manifest)))
             except ManifestBroken as error:
                 _log.error("ignores a manifest: %s", masked(str(error)))
 
@@ -142,6 +158,17 @@ class KnownPipelines(Mapping[str, Pipeline]):
         for text in sorted(found - self._logged):
             _log.warning(text)
         self._logged = found
+
+
+def _schedules(manifest: PipelineManifest) -> Iterator[Schedule]:
+    for each in manifest.schedules or ():
+        try:
+            schedule = msgspec.convert(each, Schedule)
+        except msgspec.ValidationError as error:  # such as a zone that is not known here
+            _log.error("ignores a schedule of pipeline %s: %s", manifest.name, masked(str(error)))
+            continue
+        if schedule.pipeline == manifest.name:
+            yield schedule
 
 
 def _alike(sources: Mapping[str, Source]) -> Mapping[str, tuple[tuple[str, ...], int]]:

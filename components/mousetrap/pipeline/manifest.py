@@ -1,6 +1,6 @@
 """Writes a pipeline as plain data, readable without its code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from mousetrap.retry import RetryPolicy
 
 #: Bytes of JSON of all manifests of one worker; the example's takes five thousand.
 MAX_MANIFEST_BYTES = 1_048_576
+NO_SCHEDULES: Mapping[str, Sequence[Any]] = {}
 #: The schema of null.
 _NULL: dict[str, Any] = {"type": "null"}
 
@@ -79,16 +80,19 @@ class PipelineManifest(msgspec.Struct, frozen=True, kw_only=True):
     expires_after: float | None = None
     #: The patterns of the topics that it takes; not there for none.
     topics: tuple[str, ...] | UnsetType = UNSET
+    #: Its schedules as plain data; not there for none.
+    schedules: tuple[dict[str, Any], ...] | UnsetType = UNSET
 
 
-def manifest_of(pipeline: Pipeline) -> PipelineManifest:
-    """The pipeline as data. Raises TypeError for a contract that has no JSON Schema."""
+def manifest_of(pipeline: Pipeline, schedules: Sequence[Any] = ()) -> PipelineManifest:
+    """The pipeline as data, with schedules of it. Raises TypeError for a contract that has no JSON Schema."""
     return PipelineManifest(
         name=pipeline.name,
         description=pipeline.description,
         stages=tuple(map(_stage, pipeline.stages)),
         expires_after=pipeline.expires_after,
         topics=pipeline.topics or UNSET,
+        schedules=tuple(map(msgspec.to_builtins, schedules)) or UNSET,
     )
 
 
@@ -107,12 +111,14 @@ def result_of(manifest: PipelineManifest) -> dict[str, Any]:
     return results[0] if len(results) == 1 else any_of(results)
 
 
-def write_manifests(pipelines: Mapping[str, Pipeline]) -> bytes:
-    """The manifests of these pipelines as JSON, the same bytes for the same pipelines.
+def write_manifests(
+    pipelines: Mapping[str, Pipeline], schedules: Mapping[str, Sequence[Any]] = NO_SCHEDULES
+) -> bytes:
+    """The manifests of these pipelines as JSON, the same bytes for the same pipelines; their schedules by the pipeline's name.
 
     Raises ManifestBroken for more than MAX_MANIFEST_BYTES, and TypeError for a contract that has no JSON Schema.
     """
-    manifests = [manifest_of(pipelines[name]) for name in sorted(pipelines)]
+    manifests = [manifest_of(pipelines[name], schedules.get(name, ())) for name in sorted(pipelines)]
     raw = msgspec.json.encode(manifests, order="deterministic")
     _check_size(raw)
     return raw

@@ -1,6 +1,6 @@
 """Fires the ticks of schedules, on any process beside others."""
 
-from mousetrap.scheduler.scheduler import Scheduler, input_at
+from mousetrap.scheduler.scheduler import Published, Scheduler
 from mousetrap.scheduler.store import (
     MOST_SCHEDULES,
     Schedules,
@@ -11,10 +11,10 @@ from mousetrap.scheduler.store import (
 
 __all__ = [
     "MOST_SCHEDULES",
+    "Published",
     "ScheduleTaken",
     "Scheduler",
     "Schedules",
     "TooManySchedules",
-    "input_at",
     "open_schedules",
 ]

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from mousetrap.jobs import MousetrapError
@@ -17,6 +16,7 @@ from mousetrap.run_store import RunConflict, RunStore
 from mousetrap.scheduler.store import AGAIN_MS, Schedules, ScheduleTaken
 from mousetrap.schedules import (
     Change,
+    Origin,
     Owed,
     Past,
     Record,
@@ -25,7 +25,7 @@ from mousetrap.schedules import (
     decide,
     declared,
     fires_at,
-    in_zone,
+    input_at,
     looks_at,
     needs_to_know,
     orphaned,
@@ -43,7 +43,8 @@ _RUNS = 50
 _BROKEN_MS = 60_000
 #: What a run is refused for, however often it is submitted.
 _REFUSALS = (ContractBroken, PayloadTooLarge, ValueError)
-_CODE = "code"
+#: Schedules that workers declare, by the names of their pipelines; a pipeline without any is there, too.
+Published = Mapping[str, Sequence[Schedule]]
 
 _log = logging.getLogger("mousetrap.scheduler")
 
@@ -91,6 +92,7 @@ class Scheduler:
         intake: Admits,
         defaults: Mapping[str, bytes],
         declared: Sequence[Schedule] = (),
+        published: Callable[[], Published] = dict,
         on_fired: Callable[[str, int], None] = lambda _, __: None,
     ) -> None:
         self._schedules = schedules
@@ -101,6 +103,10 @@ class Scheduler:
         self._defaults = defaults
         #: Those in code that are not in the store yet; None once they are.
         self._declared: Sequence[Schedule] | None = declared
+        self._own = {schedule.name for schedule in declared}
+        #: What workers declare now; and what of it is in the store.
+        self._published = published
+        self._recorded: Published = {}
         #: Is given each schedule that fired, and how late, in milliseconds.
         self._on_fired = on_fired
 
@@ -109,6 +115,9 @@ class Scheduler:
         if self._declared is not None:
             await self._declare(self._declared)
             self._declared = None
+        if (published := self._published()) != self._recorded:
+            await self._record(published)
+            self._recorded = published
         while True:
             due = await self._schedules.due(_BATCH)
             for name, why in due.broken:
@@ -126,19 +135,36 @@ class Scheduler:
     async def _declare(self, schedules: Sequence[Schedule]) -> None:
         """Records the schedules of the code, pauses those that were in it once, and looks at all by the rules of their zones."""
         for schedule in schedules:
-            await self._declare_one(schedule)
+            await self._declare_one(schedule, "code")
         known = {schedule.name for schedule in schedules}
-        names = await self._schedules.names()
-        for place in range(0, len(names), _PAGE):
-            records = await self._schedules.some(names[place : place + _PAGE])
+        async for records in self._all():
             for record in records:
                 if record.origin == "code" and not record.pause and record.name not in known:
                     await self._orphan(record.name)
             await self._hasten(records)
 
+    async def _record(self, published: Published) -> None:
+        """Records the schedules of workers, and pauses those that a worker's pipeline has no more.
+
+        One whose pipeline no worker has stays: its workers may be away, and its runs wait for them.
+        """
+        schedules = {name: it for name, it in _by_name(published).items() if name not in self._own}
+        for schedule in schedules.values():
+            await self._declare_one(schedule, "worker")
+        async for records in self._all():
+            for record in records:
+                is_gone = record.schedule.pipeline in published and record.name not in schedules
+                if record.origin == "worker" and is_gone and not record.pause:
+                    await self._orphan(record.name)
+
+    async def _all(self) -> AsyncIterator[Sequence[Record]]:
+        names = await self._schedules.names()
+        for place in range(0, len(names), _PAGE):
+            yield await self._schedules.some(names[place : place + _PAGE])
+
     async def _orphan(self, name: str) -> None:
         _log.warning("pauses a schedule that is in code no more", extra={"schedule": name})
-        await self._schedules.change(name, lambda it, now: orphaned(it, Change(_CODE, now)))
+        await self._schedules.change(name, lambda it, now: orphaned(it, Change("code", now)))
 
     async def _hasten(self, records: Sequence[Record]) -> None:
         """Looks at each as early as its zone has it now: rules that were changed can have its next tick come before the next look."""
@@ -147,13 +173,13 @@ class Scheduler:
         looks = {it.name: look_ms for it in zoned if (look_ms := looks_at(it, now_ms)) is not None}
         await self._schedules.hasten(looks)
 
-    async def _declare_one(self, schedule: Schedule) -> None:
+    async def _declare_one(self, schedule: Schedule, origin: Origin) -> None:
         def act(record: Record, now_ms: int) -> Record:
-            return declared(record, schedule, Change(_CODE, now_ms))
+            return declared(record, schedule, Change(origin, now_ms), origin)
 
         if await self._schedules.change(schedule.name, act) is None:
             try:
-                await self._schedules.create(lambda now_ms: created(schedule, "code", Change(_CODE, now_ms)))
+                await self._schedules.create(lambda now_ms: created(schedule, origin, Change(origin, now_ms)))
             except ScheduleTaken:  # another process was first, perhaps with another version of it
                 await self._schedules.change(schedule.name, act)
 
@@ -229,17 +255,23 @@ class Scheduler:
         return past
 
 
+def _by_name(published: Published) -> dict[str, Schedule]:
+    """A name that two pipelines have is that of the first."""
+    schedules: dict[str, Schedule] = {}
+    for schedule in (it for each in published.values() for it in each):
+        first = schedules.setdefault(schedule.name, schedule)
+        if first is not schedule:
+            _log.warning(
+                "two pipelines have a schedule %s: %s, which counts, and %s",
+                schedule.name,
+                first.pipeline,
+                schedule.pipeline,
+            )
+    return schedules
+
+
 def _with_settled(past: Sequence[Past], waits: str, record: Record, _: int) -> Record:
     return replace(settled(record, past), waits=waits)
-
-
-def input_at(schedule: Schedule, tick_ms: int, default: bytes) -> bytes:
-    """The input of a tick's run as JSON; empty for the contract's defaults."""
-    body = default if schedule.input is None else msgspec.json.encode(schedule.input)
-    if not schedule.tick_as:
-        return body
-    members: dict[str, Any] = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    return msgspec.json.encode({**members, schedule.tick_as: in_zone(schedule, tick_ms)})
 
 
 def options_of(schedule: Schedule) -> SubmitOptions:

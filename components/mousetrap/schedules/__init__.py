@@ -13,7 +13,8 @@ from mousetrap.schedules.change import (
     run_now,
 )
 from mousetrap.schedules.decide import ON_TIME_MS, decide, looks_at, needs_to_know, settled
-from mousetrap.schedules.record import MOST_OWED, MOST_PAST, Owed, Past, Pause, Record
+from mousetrap.schedules.inputs import input_at
+from mousetrap.schedules.record import MOST_OWED, MOST_PAST, Origin, Owed, Past, Pause, Record
 from mousetrap.schedules.schedule import MOST_MADE_UP, Missed, Overlap, Schedule, ScheduleWrong
 from mousetrap.schedules.ticks import (
     fires_at,
@@ -33,6 +34,7 @@ __all__ = [
     "ON_TIME_MS",
     "Change",
     "Missed",
+    "Origin",
     "Overlap",
     "Owed",
     "Past",
@@ -48,6 +50,7 @@ __all__ = [
     "edited",
     "fires_at",
     "in_zone",
+    "input_at",
     "looks_at",
     "needs_to_know",
     "newest_ticks",

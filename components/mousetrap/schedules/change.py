@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from mousetrap.schedules.record import MOST_OWED, Owed, Pause, Record
+from mousetrap.schedules.record import MOST_OWED, Origin, Owed, Pause, Record
 from mousetrap.schedules.schedule import Schedule
 from mousetrap.schedules.ticks import run_id_of_tick, ticks_between
 
@@ -23,7 +23,7 @@ class TooManyOwed(ValueError):
     """More runs are asked for than a schedule may owe; the text has the fix."""
 
 
-def created(schedule: Schedule, origin: Literal["code", "api"], by: Change) -> Record:
+def created(schedule: Schedule, origin: Origin, by: Change) -> Record:
     """A new record. Its first tick is after now: nothing fires for the past."""
     return Record(
         schedule=schedule,
@@ -51,12 +51,12 @@ def edited(record: Record, schedule: Schedule, by: Change) -> Record:
     )
 
 
-def declared(record: Record, schedule: Schedule, by: Change) -> Record:
+def declared(record: Record, schedule: Schedule, by: Change, origin: Origin = "code") -> Record:
     """As it is in code again: edited, and back if it was orphaned. A pause by a person stays."""
     changed = edited(record, schedule, by)
     if record.pause and record.pause.orphaned:
         changed = resumed(changed, by)
-    return changed if changed.origin == "code" else replace(changed, origin="code")
+    return changed if changed.origin == origin else replace(changed, origin=origin)
 
 
 def orphaned(record: Record, by: Change) -> Record:

@@ -10,6 +10,8 @@ from mousetrap.schedules.schedule import Schedule
 Became = Literal["fired", "missed", "skipped", "refused"]
 #: Why a tick fires: it is due; someone asked for it; it is one of a backfill.
 Cause = Literal["tick", "now", "backfill"]
+#: Who declares it: the catalogue's code, the code of a worker, or a request.
+Origin = Literal["code", "worker", "api"]
 #: What became of ticks is kept for so many of them.
 MOST_PAST = 50
 #: Runs that a schedule may owe at once.
@@ -53,7 +55,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     schedule: Schedule
     #: Declared in code, or made over HTTP.
-    origin: Literal["code", "api"]
+    origin: Origin
     created_ms: int
     changed_ms: int
     changed_by: str

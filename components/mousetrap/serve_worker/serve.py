@@ -237,8 +237,9 @@ def _first_beat(options: WorkerOptions, bindings: Sequence[Binding]) -> Beat:
 def _published(bindings: Sequence[Binding], keyring: Keyring) -> Published:
     """The manifests of the pipelines that these bind; none where they have no form that others could read."""
     pipelines = {binding.pipeline.name: binding.pipeline for binding in bindings}
+    schedules = {binding.pipeline.name: binding.schedules for binding in bindings}
     try:
-        return Published.of(write_manifests(pipelines), keyring)
+        return Published.of(write_manifests(pipelines, schedules), keyring)
     except (ManifestBroken, TypeError) as error:
         _log.warning("publishes no manifest, so an API without these pipelines cannot start them: %s", error)
         return NOTHING

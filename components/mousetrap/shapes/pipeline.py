@@ -66,3 +66,6 @@ class Pipeline:
     arrows: tuple[Arrow, ...] = ()
     #: The patterns of the topics that it takes: what is published to one starts a run.
     topics: tuple[str, ...] = ()
+    schedules: Annotated[
+        tuple[str, ...], Doc("The schedules that its workers declare, where one pipeline is asked for.")
+    ] = ()

@@ -58,7 +58,10 @@ class Schedule:
     expires_after: float | None = None
     tags: tuple[str, ...] = ()
     origin: Annotated[
-        Literal["code", "api"], Doc("Declared in code, or made over HTTP: only then it is changed here.")
+        Literal["code", "worker", "api"],
+        Doc(
+            "Declared in the catalogue's code, in that of its pipeline's workers, or made over HTTP: only then it is changed here."
+        ),
     ]
     created_ms: int
     changed_ms: int

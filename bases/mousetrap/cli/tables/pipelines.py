@@ -27,7 +27,9 @@ def graph(pipeline: Pipeline) -> RenderableType:
     """The stages as a tree from the first one on; one that several lead to is drawn where a run comes to it first."""
     title = Text(pipeline.name, "bold").append(f"  {pipeline.description}", "not bold")
     topics = [Text(f"takes {', '.join(pipeline.topics)}", "dim")] if pipeline.topics else []
-    return Group(title, *topics, Text(), _Drawing(pipeline).tree())
+    names = pipeline.schedules
+    schedules = [Text(f"started by its schedules: {', '.join(names)}", "dim")] if names else []
+    return Group(title, *topics, *schedules, Text(), _Drawing(pipeline).tree())
 
 
 def begun_table(published: Published) -> RenderableType:

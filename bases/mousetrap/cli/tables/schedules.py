@@ -10,6 +10,7 @@ from mousetrap.cli.tables.style import about, moment, table_of
 from mousetrap.shapes import PastTick, Schedule, SchedulePage
 
 _COLOURS = {"fired": "green", "missed": "yellow", "skipped": "yellow", "refused": "bold red"}
+_MADE = {"code": "in code", "worker": "in its workers' code"}
 #: Past ticks that are shown of one schedule.
 _SHOWN = 10
 
@@ -45,7 +46,7 @@ def schedule_facts(it: Schedule, now: datetime) -> RenderableType:
         facts.add_row("waits", Text(it.waits, "yellow"))
     facts.add_row("missed", f"{it.missed}, up to {about(it.catch_up)} back")
     facts.add_row("overlap", it.overlap)
-    facts.add_row("made", f"{'in code' if it.origin == 'code' else f'by {it.changed_by}'}")
+    facts.add_row("made", _MADE.get(it.origin, f"by {it.changed_by}"))
     if it.owed:
         facts.add_row("owed", f"{it.owed} runs")
     if it.tags:

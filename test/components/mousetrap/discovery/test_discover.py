@@ -57,6 +57,48 @@ def test_a_file_of_a_package_has_its_whole_name(write: Write, tmp_path: Path) ->
     assert [found.name for found in discovered.found] == ["pack_two.words.shared"]
 
 
+SCHEDULES = """
+from mousetrap.schedules import Schedule
+def daily(name, pipeline, **more):
+    return Schedule(name, pipeline=pipeline, cron="0 4 * * *", **more)
+"""
+
+
+def test_the_schedules_of_a_file_go_with_their_pipeline(write: Write, tmp_path: Path) -> None:
+    text = "words, other = bind('words'), bind('other')\none = daily('one', 'words', input='a')\n"
+    write(
+        "timed.py", SCHEDULES + text + "more = [daily('two', 'words'), daily('far', 'elsewhere')]\nnone = ()"
+    )
+
+    discovered = discover(["timed.py"], tmp_path)
+
+    assert [it.name for it in discovered.schedules] == ["one", "two"] and discovered.failures == ()
+    found = {it.pipeline.name: [each.name for each in it.schedules] for it in discovered.bindings}
+    assert found == {"words": ["one", "two"], "other": []}
+    assert [it.name for it in discover(["timed.py:words"], tmp_path).schedules] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("one = daily('one', 'words', input=5)", "its input does not fit the contract"),
+        (
+            "one = daily('one', 'words')\ntwo = daily('one', 'words', tz='Europe/Berlin')",
+            "there are two schedules",
+        ),
+        ("one = daily('one', 'words', tz='Nowhere')", "no zone of the IANA database"),
+    ],
+)
+def test_a_schedule_that_has_no_meaning_is_refused_with_its_place(
+    write: Write, tmp_path: Path, text: str, error: str
+) -> None:
+    file = write("mistimed.py", f"{SCHEDULES}words = bind('words')\n{text}\n")
+
+    (failure,) = discover(["mistimed.py"], tmp_path).failures
+
+    assert error in failure.error and failure.explicit and failure.place.startswith(f"{file}:")
+
+
 def test_a_list_of_bindings_is_served_as_each_of_them(write: Write, tmp_path: Path) -> None:
     write(
         "listed.py",

@@ -21,6 +21,7 @@ from mousetrap.pipeline import (
     read,
     schema,
 )
+from mousetrap.schedules import Schedule
 from support.published import a_pipeline
 
 SHORT = Annotated[str, msgspec.Meta(max_length=5)]
@@ -37,6 +38,17 @@ def test_a_pipeline_that_we_do_not_have_is_the_workers() -> None:
 
     assert manifest_of(known.pipelines["words"]) == manifest_of(a_pipeline())
     assert known.contradictions == {}
+
+
+def test_of_two_workers_the_one_that_started_last_has_the_schedules() -> None:
+    schedule = Schedule("nightly", pipeline="words", cron="30 2 * * *")
+    older = source(a_pipeline(), "old", started_ms=1)
+    older = replace(older, pipelines={"words": older.pipelines["words"]._replace(schedules=(schedule,))})
+    newer = source(a_pipeline(), "new", started_ms=2)
+
+    assert judge({}, [newer, older]).schedules == {"words": ()}
+    assert judge({}, [replace(newer, workers=()), older]).schedules == {"words": (schedule,)}
+    assert judge({"words": a_pipeline()}, [older]).schedules == {}
 
 
 def test_our_own_wins_and_a_worker_that_differs_is_named() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from datetime import timedelta
 
 import pytest
 from redis import Redis
@@ -11,6 +12,7 @@ from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.jobs import StoreUnreachable
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.pipeline import write_manifests
+from mousetrap.schedules import Schedule
 from mousetrap.signing import Keyring
 from mousetrap.worker_registry import Published, open_registry
 from support.heartbeats import a_heartbeat
@@ -31,6 +33,23 @@ async def test_a_worker_s_pipeline_is_known_from_its_first_beat_on(store_url: st
     assert len(known) == 1
     assert known["words"].first.queue == "texts"
     assert known.contradiction("words") is None
+
+
+async def test_the_schedules_of_workers_are_known(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    nightly = Schedule("nightly", pipeline="words", cron="30 2 * * *", tz="Europe/Berlin", input="a")
+    often = Schedule("often", pipeline="words", every=timedelta(minutes=5), tags=("a",), missed="all")
+    known = KnownPipelines({"own": a_pipeline("own")}, OURS)
+    async with open_registry(store_url) as registry:
+        await beat(store_url, "w1", a_pipeline(), keyring=OURS, schedules=(nightly, often))
+        await beat(store_url, "w2", a_pipeline("own"), keyring=OURS, schedules=(nightly,))
+        await known.refresh(registry)
+        assert known.schedules == {"words": (nightly, often)}
+
+    manifests = write_manifests({"more": a_pipeline("more")}, {"more": [{"name": "x"}]})
+    async with open_registry(store_url, published=Published.of(manifests, OURS)) as registry:
+        await registry.beat(a_heartbeat("w3"))
+        await known.refresh(registry)
+        assert known.schedules["more"] == () and "ignores a schedule of pipeline more" in caplog.text
 
 
 async def test_all_who_ask_for_unknown_names_share_a_look(store_url: str) -> None:

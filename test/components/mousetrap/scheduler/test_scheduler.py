@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from mousetrap.jobs import StoreFull
 from mousetrap.pipeline import Pipeline, Stage
-from mousetrap.scheduler import Scheduler, Schedules, ScheduleTaken, open_schedules
+from mousetrap.scheduler import Published, Scheduler, Schedules, ScheduleTaken, open_schedules
 from mousetrap.schedules import Change, Record, Schedule, backfilled, created, paused, resumed, run_now
 from mousetrap.shapes import RunState
 from mousetrap.signing import Keyring
@@ -87,7 +87,12 @@ class Host:
         self.late: list[tuple[str, int]] = []
 
     def scheduler(
-        self, steps: Steps | None = None, *, declared: tuple[Schedule, ...] = (), **more: Any
+        self,
+        steps: Steps | None = None,
+        *,
+        declared: tuple[Schedule, ...] = (),
+        published: Callable[[], Published] = dict,
+        **more: Any,
     ) -> Scheduler:
         steps = steps or Steps()
         schedules = _Stepping(self.schedules, steps)
@@ -100,6 +105,7 @@ class Host:
             intake=self.intake,
             defaults={self.bench.pipeline.name: b"5"},
             declared=declared,
+            published=published,
             on_fired=lambda name, late_ms: self.late.append((name, late_ms)),
         )
 
@@ -311,6 +317,37 @@ async def test_schedules_of_the_code_are_recorded_and_paused_once_they_are_gone(
         assert (await host.record("by-hand")).pause is None
         await host.scheduler(declared=(changed, other)).look()
         assert (await host.record("other")).pause is None
+
+
+async def test_schedules_of_workers_are_recorded_and_paused_once_their_pipeline_has_them_no_more(
+    bench: Workbench, store_url: str
+) -> None:
+    async with hosting(bench, store_url) as host:
+        name = bench.pipeline.name
+        hourly, other, ours = host.schedule(), host.schedule("other"), host.schedule("ours", input=2)
+        now: dict[str, tuple[Schedule, ...]] = {}
+        scheduler = host.scheduler(declared=(ours,), published=lambda: now)
+        await host.add(host.schedule("by-hand"), hours=0)
+        await scheduler.look()
+        assert await host.schedules.names() == ["by-hand", "ours"]
+
+        now = {name: (hourly, other, host.schedule("ours", input=3))}
+        await scheduler.look()
+        assert (await host.record()).origin == "worker" and (await host.record("ours")).schedule == ours
+        now = {}  # its workers are away: its ticks start runs that wait for them
+        await scheduler.look()
+        assert (await host.record()).pause is None
+        now = {name: (hourly,)}
+        await scheduler.look()
+        gone = (await host.record("other")).pause
+        assert gone and gone.orphaned
+        assert {(await host.record(it)).pause for it in ("hourly", "ours", "by-hand")} == {None}
+        now = {name: (hourly, other)}
+        await scheduler.look()
+        assert (await host.record("other")).pause is None
+
+        await host.scheduler(declared=(ours,)).look()
+        assert (await host.record()).pause is None
 
 
 async def test_a_start_with_other_rules_of_a_zone_fires_what_is_due_by_them(
