@@ -28,8 +28,10 @@ from simulation.handlers import (
     HANDLERS,
     KINDS,
     LARGE,
+    LIMITED_STAGE,
     OPTIONS,
     PIPELINES,
+    PLACES,
     Dependencies,
     Work,
     counted,
@@ -73,7 +75,7 @@ class Cluster(Simulation):
             later, now_ms = self.loop.call_later, self.server.now_ms
             self.split = StoreCluster(now_ms, later, self.names, self.transitioned)
             self.server = self.store = cast(Any, self.split)
-        self.ledger = Ledger(self.loop.time, GRAPH_KINDS)
+        self.ledger = Ledger(self.loop.time, GRAPH_KINDS, LIMITED_STAGE, PLACES)
         self.workers: dict[str, Node] = {}
         #: When each queue was paused, and since when each worker knows of it.
         self.paused: dict[str, float] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.handlers import Context, Next, Result
-from mousetrap.pipeline import Fallback, Fallen, Lock, Pipeline, Stage
+from mousetrap.pipeline import AtMost, Fallback, Fallen, Lock, Pipeline, Rate, Stage
 from mousetrap.retry import Outage, RetryPolicy
 from mousetrap.submit_run import SubmitOptions
 from mousetrap.testing.simulation.process import Process
@@ -20,7 +20,14 @@ from support import hostile_handlers as hostile
 RETRY_AFTER_S = 3.0
 #: How long a handler works, usually and by kind.
 WORK_S = 0.05
-LONG_WORK_S = {"slow": 20.0, "bitter": 20.0, "locked": 5.0, "chained_slow": 20.0, "chosen_slow": 20.0}
+LONG_WORK_S = {
+    "slow": 20.0,
+    "bitter": 20.0,
+    "locked": 5.0,
+    "limited": 5.0,
+    "chained_slow": 20.0,
+    "chosen_slow": 20.0,
+}
 #: Calls of a handler that meet an outage which ends.
 OUTAGE_CALLS = 5
 #: After which an outage that does not end is an ordinary failure.
@@ -219,6 +226,13 @@ SUMS = Pipeline(name="sums", description="Adds, then doubles.", stages=(_stage("
 TURNS = Pipeline(
     name="turns", description="One at a time.", stages=(_stage("turn", lock=Lock(name="turnstile")),)
 )
+#: The stage that at most so many jobs are in at once, the kinds of their runs in turn, and so many begin in a second.
+LIMITED_STAGE, PLACES = "lane", 2
+LANES = Pipeline(
+    name="lanes",
+    description="Two at a time.",
+    stages=(_stage(LIMITED_STAGE, limit=(AtMost(PLACES, fair="kind"), Rate(2, burst=2))),),
+)
 #: As the first; who serves both stages goes from one to the other in place.
 CHAINED = Pipeline(
     name="chained",
@@ -246,7 +260,7 @@ FALLING = Pipeline(
         _stage("regret", input=Fallen[Work]),
     ),
 )
-PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS, CHAINED, CHOSEN, FALLING)}
+PIPELINES = {pipeline.name: pipeline for pipeline in (SUMS, TURNS, LANES, CHAINED, CHOSEN, FALLING)}
 #: The handlers of stages; `work` is that of all others.
 HANDLERS: Mapping[str, Callable[..., Any]] = {"add": work_in_steps, "choose": choose, "regret": work_off}
 #: The kinds of runs, and the pipeline of each.
@@ -266,6 +280,8 @@ KINDS = {
     "bitter": SUMS,
     "yielding": SUMS,
     "locked": TURNS,
+    "limited": LANES,
+    "limited_short": LANES,
     "chained": CHAINED,
     "chained_slow": CHAINED,
     "chained_flaky": CHAINED,

@@ -97,6 +97,9 @@ class Ledger:
     now: Callable[[], float]
     #: The kinds of runs with fan-outs and forks.
     graph_kinds: Collection[str] = ()
+    #: The stage with a limit, and how many of its jobs may run at once.
+    limited_stage: str = ""
+    places: int = 0
     facts: dict[str, RunFacts] = field(default_factory=dict)
     calls: list[HandlerCall] = field(default_factory=list)
     #: Job and fence of each attempt that entered its middleware.
@@ -135,6 +138,8 @@ class Ledger:
         """A handler was called."""
         if call.lock_fence:
             self._alone(call)
+        if call.stage == self.limited_stage:
+            self._within_limit(call)
         self.calls.append(call)
         facts, now = self.facts[call.run], self.now()
         late = facts.cancelled_at is not None and now > facts.cancelled_at + _CANCEL_NOTICE_S
@@ -168,6 +173,18 @@ class Ledger:
             behind = other.lock_fence and not other.over and other.process.alive and other.undisturbed
             if behind and other.job != call.job:
                 self._report(f"{call.run} and {other.run} held one lock at the same time")
+
+    def _within_limit(self, call: HandlerCall) -> None:
+        """Checks that no more handlers run than the limit has places, except those that could not learn that theirs was over."""
+        at_work = [
+            other.run
+            for other in self.calls
+            if other.stage == call.stage and not other.over and other.process.alive and other.undisturbed
+        ]
+        if len(set(at_work) - {call.run}) >= self.places:
+            self._report(
+                f"{call.run} and {', '.join(at_work)} were beyond the limit of {self.places} at the same time"
+            )
 
     def forget(self, server: StoreServer, keys: Collection[bytes]) -> None:
         """The store has forgotten what was last written to these keys, and has what was there before."""

@@ -129,6 +129,37 @@ def test_a_submitter_of_delayed_runs_that_dies_at_any_call_loses_and_doubles_non
         machine.submit_again(run=1, then=100.0)
 
 
+@pytest.mark.parametrize("calls", range(1, 13))
+@pytest.mark.parametrize("happened", [False, True])
+@pytest.mark.parametrize("after", [0.0, 5.02])
+def test_a_worker_that_dies_at_any_call_while_jobs_go_to_their_line_or_leave_it_loses_none(
+    calls: int, happened: bool, after: float
+) -> None:
+    with _machine(BesideMachine) as machine:
+        machine.kill_worker(name="ann", back_after=20.0, then=0.0)
+        if not after:
+            machine.crash_at_a_next_call(who="bob", calls=calls, happened=happened, then=0.0)
+        machine.submit_first(kinds=["limited"] * 4 + ["limited_short"], then=after)
+        if after:
+            machine.crash_at_a_next_call(who="bob", calls=calls, happened=happened, then=0.0)
+        machine.wait(seconds=35.0)
+
+
+@pytest.mark.parametrize("begun", [0.03, 5.03])
+@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.REPLY_LOST, Fault.LATE])
+def test_a_call_that_fails_while_jobs_go_to_their_line_or_leave_it_loses_none(
+    fault: Fault, begun: float
+) -> None:
+    with _machine(BesideMachine) as machine:
+        for name in WORKERS:
+            machine.fail_a_store_call(who=name, fault=fault, then=0.0)
+        machine.submit_first(kinds=["limited"] * 4 + ["limited_short"], then=begun)
+        for name in WORKERS:
+            machine.fail_a_store_call(who=name, fault=fault, then=0.0)
+            machine.fail_a_publish(who=name, fault=fault, then=0.0)
+        machine.wait(seconds=35.0)
+
+
 @pytest.mark.parametrize("calls", range(1, 9))
 @pytest.mark.parametrize("happened", [False, True])
 @pytest.mark.parametrize("who", ["api", "ann"])

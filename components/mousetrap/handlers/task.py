@@ -27,9 +27,12 @@ from mousetrap.handlers.surroundings import Around, Middleware, OnError
 from mousetrap.handlers.task_call import handler_of
 from mousetrap.pipeline import (
     REQUIRED,
+    AtMost,
     ContractBroken,
+    Limit,
     Lock,
     Pipeline,
+    Rate,
     Serializer,
     Stage,
     is_gathered,
@@ -49,7 +52,7 @@ V = TypeVar("V")
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
-_OF_STAGE = ("retry", "timeout", "soft_timeout", "lock", "serializer")
+_OF_STAGE = ("retry", "timeout", "soft_timeout", "lock", "limit", "serializer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class TaskOptions(TypedDict, total=False):
     timeout: float | None
     soft_timeout: float | None
     lock: Lock | None
+    limit: AtMost | Rate | tuple[Limit, ...] | None
     #: How messages to it carry its input, as Stage has it.
     serializer: Literal["json", "msgpack"] | Serializer
     #: Whether it runs in a process of its own, as Binding has it.

@@ -21,6 +21,7 @@ from mousetrap.pipeline.gathered import (
 )
 from mousetrap.pipeline.graph import MOST_NESTED
 from mousetrap.pipeline.json_schema import JsonSchema, all_of
+from mousetrap.pipeline.limit import AtMost, Limit, LimitAt, Rate
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.manifest import (
     ManifestBroken,
@@ -39,6 +40,7 @@ from mousetrap.pipeline.named_fields import REQUIRED, named_fields
 from mousetrap.pipeline.payload import (
     Payload,
     SerializerName,
+    limits_met,
     lock_key,
     payload_as_json,
     payload_as_text,
@@ -61,6 +63,7 @@ __all__ = [
     "All",
     "AnyOf",
     "AsyncMany",
+    "AtMost",
     "ContractBroken",
     "Counted",
     "Counts",
@@ -72,6 +75,8 @@ __all__ = [
     "JsonSchema",
     "Keyed",
     "Level",
+    "Limit",
+    "LimitAt",
     "Lock",
     "ManifestBroken",
     "Many",
@@ -82,6 +87,7 @@ __all__ = [
     "Payload",
     "Pipeline",
     "PipelineManifest",
+    "Rate",
     "RetryManifest",
     "Serializer",
     "SerializerMissing",
@@ -96,6 +102,7 @@ __all__ = [
     "gathered_item",
     "is_gathered",
     "item_of",
+    "limits_met",
     "lock_key",
     "manifest_of",
     "matches",

@@ -11,6 +11,7 @@ from mousetrap.pipeline.after import After, All, AnyOf, Each, edge_of, named
 from mousetrap.pipeline.contract import schema
 from mousetrap.pipeline.graph import Graph
 from mousetrap.pipeline.json_schema import JsonSchema, any_of
+from mousetrap.pipeline.limit import AtMost, Every, Limit, Rate
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.many import Counts
 from mousetrap.pipeline.model import Pipeline
@@ -39,6 +40,16 @@ class RetryManifest(msgspec.Struct, frozen=True, kw_only=True):
     on_timeout: bool
 
 
+class LimitManifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A limit: of jobs at once, or with `every` of those that begin in that time."""
+
+    most: int
+    every: Every | UnsetType = UNSET
+    burst: int | None = None
+    per: str | None = None
+    fair: str | None = None
+
+
 class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     """A stage; the contracts are JSON Schemas (draft 2020-12), times are seconds."""
 
@@ -50,6 +61,8 @@ class StageManifest(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     soft_timeout: float | None = None
     lock: Lock | None = None
+    #: How many of its jobs run at once, and how many begin in a time; not there where nothing limits them.
+    limits: tuple[LimitManifest, ...] | UnsetType = UNSET
     #: The name of what writes its input; a submitter may write JSON all the same.
     serializer: str = "json"
     #: The stages of which it follows one; not there for the one before it.
@@ -165,6 +178,7 @@ def _known_stage(stage: StageManifest) -> Stage:
         timeout=stage.timeout,
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
+        limit=None if stage.limits is UNSET else tuple(map(_limit, stage.limits)),
         after=_after(stage),
         on_failure=_on_failure(stage),
     )
@@ -228,11 +242,26 @@ def _stage(stage: Stage) -> StageManifest:
         timeout=stage.timeout,
         soft_timeout=stage.soft_timeout,
         lock=stage.lock,
+        limits=tuple(map(_limit_manifest, stage.limits)) or UNSET,
         serializer=stage.serializer if isinstance(stage.serializer, str) else stage.serializer.name,
         skips=stage.on_failure == "skip" or UNSET,
         skips_after=stage.on_failure == "skip_after" or UNSET,
         fallback=stage.on_failure.stage if isinstance(stage.on_failure, Fallback) else UNSET,
         **_edge(stage.after),
+    )
+
+
+def _limit(it: LimitManifest) -> Limit:
+    if it.every is UNSET:
+        return AtMost(it.most, per=it.per, fair=it.fair)
+    return Rate(it.most, per=it.per, every=it.every, burst=it.burst, fair=it.fair)
+
+
+def _limit_manifest(limit: Limit) -> LimitManifest:
+    if isinstance(limit, AtMost):
+        return LimitManifest(most=limit.most, per=limit.per, fair=limit.fair)
+    return LimitManifest(
+        most=limit.most, every=limit.every, burst=limit.burst, per=limit.per, fair=limit.fair
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from mousetrap.pipeline.contract import has_msgpack_form, read, write
 from mousetrap.pipeline.contract_broken import MAX_TEXT, ContractBroken, broken
+from mousetrap.pipeline.limit import LimitAt, limits_at
 from mousetrap.pipeline.non_finite import may_have_non_finite, non_finite
 from mousetrap.pipeline.serializer import JSON, MSGPACK, Serializer, SerializerMissing
 from mousetrap.pipeline.stage import Stage
@@ -101,6 +102,15 @@ def lock_key(payload: Payload, stage: Stage) -> str:
         return stage.lock.key(payload_as_json(payload, stage))
     except (ContractBroken, SerializerMissing):  # a failure of the attempt, and not of the claim
         return stage.lock.key(b"null")
+
+
+def limits_met(payload: Payload, pipeline: str, stage: Stage) -> tuple[LimitAt, ...]:
+    """The limits that a job of `stage` meets, the same whatever wrote its payload."""
+    try:
+        raw = payload_as_json(payload, stage)
+    except (ContractBroken, SerializerMissing):  # a failure of the attempt, and not of the claim
+        raw = b"null"
+    return limits_at(f"{pipeline}.{stage.name}", stage.limits, raw)
 
 
 def _packed(data: bytes) -> bytes:

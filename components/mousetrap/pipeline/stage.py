@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mousetrap.pipeline.after import After, check_after
-from mousetrap.pipeline.contract import require_json_form
+from mousetrap.pipeline.contract import require_json_form, schema
+from mousetrap.pipeline.limit import AtMost, Limit, Rate, limits_of
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.many import AsyncMany, Many
 from mousetrap.pipeline.names import check_name, check_names, check_seconds
@@ -45,6 +46,9 @@ class Stage:
     soft_timeout: float | None = None
     #: What its jobs hold while they run.
     lock: Lock | None = None
+    #: How many of them run at once, and how many begin in a time; both in a tuple. One over a limit waits for it and takes no place
+    #: of a worker.
+    limit: AtMost | Rate | tuple[Limit, ...] | None = None
     #: What the stage before writes its input with; a first stage's jobs, and edited ones, are JSON.
     serializer: Literal["json", "msgpack"] | Serializer = "json"
     #: The stage whose output it takes; None for the one before it. Where several follow one stage, that one's output is a union,
@@ -66,6 +70,26 @@ class Stage:
         if not isinstance(self.retry, RetryPolicy):
             raise ValueError(f"stage {self.name!r}: retry is {self.retry!r}: write RetryPolicy(attempts=3)")  # noqa: TRY004
         self._check_times()
+        if self.limit is not None:
+            self._check_limits()
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What limits its jobs."""
+        return () if self.limit is None else limits_of(self.limit)
+
+    def _check_limits(self) -> None:
+        try:
+            limits = limits_of(self.limit)
+        except ValueError as error:
+            raise ValueError(f"stage {self.name!r}: {error}") from None
+        known = _fields_of(schema(self.input)) if any(it.per or it.fair for it in limits) else None
+        for limit in limits:
+            field = limit.per or limit.fair
+            if field is not None and known is not None and field not in known:
+                raise ValueError(
+                    f"stage {self.name!r}: {limit} names the field {field!r}, and its input has: {', '.join(known) or 'none'}"
+                )
 
     def _check_failure(self) -> None:
         known = ("fail", "skip", "skip_after")
@@ -95,3 +119,14 @@ class Stage:
                 f"stage {self.name!r}: soft_timeout is {self.soft_timeout} s and timeout {self.timeout} s: "
                 "need 0 < soft_timeout <= timeout"
             )
+
+
+def _fields_of(whole: dict[str, Any]) -> list[str] | None:
+    """The fields of an object with this schema; None where it may have others, or is no one object."""
+    found = whole
+    if isinstance(ref := whole.get("$ref"), str):
+        found = whole.get("$defs", {}).get(ref.rpartition("/")[2], {})
+    if found.get("type") in ("array", "string", "integer", "number", "boolean", "null"):
+        return []
+    properties = found.get("properties")
+    return list(properties) if isinstance(properties, dict) else None

@@ -23,6 +23,8 @@ class Granted(msgspec.Struct, frozen=True):
     locked_by: str = ""
     #: Milliseconds since this attempt first met an outage of what its handler depends on; 0 where it has not.
     away_ms: int = 0
+    #: Whether it waited for a limit and has its place in a line until it is settled: `RunStore.leave_line`.
+    lined: bool = False
     #: The claim as it is recorded, where it can be compared with the record when its outcome is; else empty.
     record: bytes = b""
 
@@ -38,6 +40,16 @@ class Locked(msgspec.Struct, frozen=True):
 
     holder: str
     seconds: float
+
+
+class Limited(msgspec.Struct, frozen=True):
+    """A limit has no room for the job, which has waited for so many seconds so far."""
+
+    #: The pipeline's name and the stage's, with a dot between.
+    place: str
+    seconds: float
+    #: Whether it is in a line, and is taken from there once its message is kept; else its message alone brings it back.
+    in_line: bool
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -99,7 +111,7 @@ class Over(msgspec.Struct, frozen=True):
     ended: str = ""
 
 
-Claim = Granted | Busy | Locked | Decided | Unsigned | Forgotten | Over
+Claim = Granted | Busy | Locked | Limited | Decided | Unsigned | Forgotten | Over
 
 
 def read_refusal(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
@@ -109,6 +121,8 @@ def read_refusal(reply: list[Any], job: Job, keyring: Keyring) -> Claim:
             return Busy(milliseconds / 1000)
         case ["locked", holder, milliseconds]:
             return Locked(holder, milliseconds / 1000)
+        case ["limited", place, milliseconds, in_line]:
+            return Limited(place, milliseconds / 1000, in_line)
         case ["forgotten"]:
             return Forgotten()
         case ["decided", verdict, milliseconds, fence, more] if verdict:

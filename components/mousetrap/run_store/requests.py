@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from mousetrap.jobs import Job, MousetrapError, Outcome
+from mousetrap.pipeline import LimitAt
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store.claim_replies import Claim, Fired, Granted
 
@@ -38,6 +39,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, gc=False):
     opens: bool = False
     #: Whether a fan that it is in has a time after which no job of it begins.
     bounded: bool = False
+    #: The limits that it meets. Runs before wire format 5 have none.
+    limits: Sequence[LimitAt] = ()
 
 
 class DecisionRequest(msgspec.Struct, frozen=True, gc=False):

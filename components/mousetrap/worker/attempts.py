@@ -17,9 +17,10 @@ from mousetrap.pipeline import All, Fan, Stage
 from mousetrap.run_store import Claim, RunStore
 from mousetrap.telemetry import Observer
 from mousetrap.worker.beside import Beside
-from mousetrap.worker.endings import ANCHOR, Ending, Publish
+from mousetrap.worker.endings import ANCHOR, SPARE, Ending, Publish
 from mousetrap.worker.pauses import Pauses
 from mousetrap.worker.stats import Running
+from mousetrap.worker.woken import Woken
 
 if TYPE_CHECKING:
     from mousetrap.tracing import AttemptSpan
@@ -82,6 +83,8 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     ending: Ending | None = None
     #: Whether `job` is of a later submission than the claim: the store may have refused the earlier one, and accepted this.
     is_later: bool = False
+    #: Whether all that follows from it is with the queue, and its deliveries are acknowledged.
+    is_settled: bool = False
     #: Whether it counts towards the jobs that may run at once.
     holds: bool = True
     #: Whether it goes on alone, from where it was.
@@ -107,6 +110,16 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
     def is_anchor(self, fence: int) -> bool:
         """Whether what follows from the outcome of this fence was sent before this message, whose worker may have died since."""
         return all(each.message.headers.get(ANCHOR) == str(fence) for each in self.deliveries)
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether another message of the job may stand in a line, or have been taken from there: this one is for when that is lost."""
+        return all(SPARE in each.message.headers for each in self.deliveries)
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether it came out of a line."""
+        return all(isinstance(each, Woken) for each in self.deliveries)
 
     @property
     def is_at_a_loss(self) -> bool:
@@ -180,6 +193,8 @@ class Attempts:
         self.held = 0
         #: How many may.
         self.room = sys.maxsize
+        #: Called with each attempt that has left the table.
+        self.on_end: Callable[[Attempt], None] | None = None
         #: Whether there are any: without one, the tasks below sleep, and an idle worker does not wake for them.
         self._some = asyncio.Event()
         #: Set while there is none.
@@ -233,6 +248,8 @@ class Attempts:
         if not self._table:
             self._some.clear()
             self.none.set()
+        if self.on_end is not None:
+            self.on_end(attempt)
 
     def left(self) -> Sequence[Attempt]:
         """Those under way."""

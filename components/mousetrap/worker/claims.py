@@ -9,7 +9,7 @@ from msgspec import structs
 
 from mousetrap.handlers import fan_late, fan_stalled, record_refused
 from mousetrap.jobs import Done, Failure, GiveUp, Job, MousetrapError, Outcome, RecordDamaged
-from mousetrap.pipeline import Fan, Pipeline, lock_key
+from mousetrap.pipeline import Fan, Pipeline, limits_met, lock_key
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import (
     Busy,
@@ -20,6 +20,7 @@ from mousetrap.run_store import (
     DecisionRequest,
     Fired,
     Granted,
+    Limited,
     Over,
     RunStore,
     Unsigned,
@@ -30,10 +31,12 @@ from mousetrap.worker.beside import Beside
 from mousetrap.worker.endings import (
     Drop,
     Ending,
+    LetGo,
     Publish,
     anchored,
     ending_of,
     forks_of,
+    standing,
     unrecorded,
     with_join,
 )
@@ -82,8 +85,7 @@ class Claims:
 
     async def claim(self, attempt: Attempt) -> Claim:
         """Asks the store for the job."""
-        handler = attempt.handler
-        if handler and handler.stage.lock and attempt.job.reference is not msgspec.UNSET:
+        if self.is_payload_needed(attempt):
             # A payload that cannot be used is a failure of the attempt, and not of the claim.
             await self._payloads.input_of(attempt)
         request = self.claim_request(attempt)
@@ -115,9 +117,11 @@ class Claims:
         """What the store is asked for; a field of the payload can select the lock."""
         job, stage = attempt.whole_job or attempt.job, attempt.handler.stage if attempt.handler else None
         lock, delivery = stage.lock if stage else None, attempt.deliveries[0]
+        limits = limits_met(job.written, job.pipeline, stage) if stage and stage.limit is not None else ()
         return ClaimRequest(
             attempt.job,
-            delivery.redelivered,
+            # A spare shows nothing of who holds the job: that one has a message of its own.
+            delivery.redelivered and not (limits and attempt.is_spare),
             self._lease,
             lock=lock_key(job.written, stage) if stage and lock else "",
             waits=lock is not None and lock.on_conflict == "wait",
@@ -126,6 +130,7 @@ class Claims:
             bounded=attempt.handler is not None and attempt.handler.bounded,
             gathers=attempt.handler is not None and attempt.handler.gathers and job.parent is not None,
             opens=attempt.handler is not None and attempt.handler.opens is not None,
+            limits=limits,
         )
 
     def claimed(self, attempt: Attempt, claim: Claim) -> None:
@@ -170,10 +175,11 @@ class Claims:
             following = traced(following, attempt.span)
         return Beside(following) if isinstance(following, Publish) else None
 
-    def is_lock_elsewhere(self, attempt: Attempt) -> bool:
-        """Whether the lock that the job needs may depend on a payload that must be read first."""
-        locked = attempt.handler is not None and attempt.handler.stage.lock is not None
-        return locked and attempt.job.reference is not msgspec.UNSET
+    def is_payload_needed(self, attempt: Attempt) -> bool:
+        """Whether the lock or the limits of the job may depend on a payload that must be read first."""
+        if attempt.job.reference is msgspec.UNSET or attempt.handler is None:
+            return False
+        return attempt.handler.stage.lock is not None or attempt.handler.stage.limit is not None
 
     async def replace_unsigned(self, job: Job, record: Unsigned) -> Claim:
         """Gives up a job whose recorded outcome is not ours: no message of ours may follow from that."""
@@ -322,11 +328,17 @@ class Claims:
 
     def decided(self, attempt: Attempt, claim: Decided) -> Ending:
         """The ending of a job that was decided before, as its record has it."""
+        if attempt.is_spare and not attempt.deliveries[0].redelivered and _has_its_message(claim):
+            return Drop()
         is_fork = isinstance(claim.outcome, Done) and claim.outcome.forks is not msgspec.UNSET
         if claim.waits_s is not None and (attempt.is_anchor(claim.fence) or not is_fork):
             # The jobs of a fork were sent before it: each copy of one that was given up makes a dead letter.
             return anchored(attempt.job, claim.fence, claim.waits_s, claim.left_s)
         return self.following(attempt, claim.outcome, claim.fence, claim.fired, claim.waits_s)
+
+    def stand_in_line(self, attempt: Attempt, claim: Limited) -> Ending:
+        """The ending of a job over a limit."""
+        return LetGo() if attempt.is_woken else standing(claim, attempt.job, self._store.retention_s)
 
     def _unrecorded(self, attempt: Attempt, decision: Decision) -> Ending:
         if decision == "stale":
@@ -368,3 +380,9 @@ def _why_over(attempt: Attempt, claim: Decided) -> GiveUp | None:
     if waits_s <= _STALLED_S or (attempt.handler and waits_s <= _longest_s(attempt.handler.pipeline)):
         return None
     return fan_stalled(waits_s)
+
+
+def _has_its_message(claim: Decided) -> bool:
+    """Whether who decided it keeps a message of its own until what follows is there, and another one of that would be one too many: a
+    dead letter, or who waits for children."""
+    return isinstance(claim.outcome, GiveUp) or claim.waits_s is not None

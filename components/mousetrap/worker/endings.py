@@ -6,17 +6,22 @@ import msgspec
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Outcome, RetryLater
 from mousetrap.pipeline import Stage
-from mousetrap.run_store import Busy, Decision, Fired, Locked
+from mousetrap.run_store import Busy, Decision, Fired, Limited, Locked
 
 #: The header of a message that comes after all that follows from its job: the fence of the outcome that was sent. The job may be
 #: granted again, and then has another one.
 ANCHOR = "mousetrap-anchor"
+#: The header of a message that comes again for when the line in which its job stands is lost.
+SPARE = "mousetrap-spare"
 #: Seconds until a job that waits for a lock asks again: a quarter of what it has waited, between these two.
 _LOCK_POLL_MIN_S, _LOCK_POLL_MAX_S = 0.2, 10.0
 #: The same until a job that opened a fan looks whether that has fired: a quarter of the time since, between these two; and at the
 #: latest when the time of its jobs is over, but for what clocks differ by.
 _ANCHOR_MIN_S, _ANCHOR_MAX_S = 10.0, 600.0
 _SOON_S = 0.01
+#: The same until the message of a job that stands in a line comes again: half of the time that it has waited, between these two, and
+#: no more than a quarter of the time that runs are remembered.
+_SPARE_MIN_S, _SPARE_MAX_S, _SPARE_SHARE = 60.0, 1_800.0, 0.25
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +41,24 @@ class Park(msgspec.Struct, frozen=True):
     after: float
     #: Where all that follows from the job was sent before: the fence of its outcome, which its message has as a header. Else 0.
     anchor: int = 0
+    #: Whether it is the message for when a line is lost.
+    spare: bool = False
+
+
+class StandInLine(msgspec.Struct, frozen=True):
+    """The job waits for a limit: another message of it comes again for when its line is lost."""
+
+    job: Job
+    #: Seconds.
+    after: float
+    #: The line's stage: the pipeline's name and the stage's, with a dot between.
+    place: str
+    #: Whether the store keeps a place for it.
+    in_line: bool
+
+
+class LetGo(msgspec.Struct, frozen=True):
+    """Nothing is done: the job came out of a line, and another message of it is at work, or it is in its line again."""
 
 
 class Bury(msgspec.Struct, frozen=True):
@@ -76,7 +99,7 @@ class Several(msgspec.Struct, frozen=True):
 
 
 #: What becomes of a delivery. All but HandBack end with its acknowledgement.
-Ending = Publish | Park | Bury | Refuse | Drop | HandBack | Join | Several
+Ending = Publish | Park | StandInLine | LetGo | Bury | Refuse | Drop | HandBack | Join | Several
 
 
 def ending_of(outcome: Outcome, job: Job, queue: str, next_stage: Stage | None, fence: int) -> Ending:
@@ -159,8 +182,14 @@ def unrecorded(decision: Decision, job: Job, lease: float) -> Ending:
             return Drop()
 
 
-def waiting(claim: Busy | Locked, job: Job) -> Ending:
+def waiting(claim: Busy | Locked, job: Job, *, spare: bool = False) -> Ending:
     """The ending of a job that another worker holds, or whose lock another run holds."""
     if isinstance(claim, Busy):
-        return Park(job, claim.seconds)  # by then its holder will most likely have finished it
+        return Park(job, claim.seconds, spare=spare)  # by then its holder will most likely have finished it
     return Park(job, min(_LOCK_POLL_MAX_S, max(_LOCK_POLL_MIN_S, claim.seconds / 4)))
+
+
+def standing(claim: Limited, job: Job, retention_s: float) -> StandInLine:
+    """The ending of a job over a limit."""
+    pause = min(_SPARE_MAX_S, _SPARE_SHARE * retention_s, max(_SPARE_MIN_S, claim.seconds / 2))
+    return StandInLine(job, pause, claim.place, claim.in_line)

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import ExitStack
 
 from mousetrap.jobs import Delivery, Done, Outcome, RecordDamaged
-from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Locked, Over, Unsigned
+from mousetrap.run_store import Busy, Claim, Decided, Forgotten, Granted, Limited, Locked, Over, Unsigned
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.claims import Claims
 from mousetrap.worker.endings import (
@@ -12,11 +12,14 @@ from mousetrap.worker.endings import (
     Drop,
     Ending,
     HandBack,
+    LetGo,
     Refuse,
+    StandInLine,
     unknown_follower,
     unrecorded,
     waiting,
 )
+from mousetrap.worker.lines import Lines
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.refusals import damaged, forgotten
 from mousetrap.worker.run_claimed import ClaimedRunner
@@ -45,6 +48,7 @@ class Processor:
         runner: ClaimedRunner,
         settler: Settler,
         turns: Turns,
+        lines: Lines,
         options: WorkerOptions,
     ) -> None:
         self._attempts = attempts
@@ -52,6 +56,7 @@ class Processor:
         self._run = runner.run
         self._settle = settler.settle
         self._turns = turns
+        self._lines = lines
         self._options = options
 
     async def refuse(self, delivery: Delivery, why: Refuse) -> None:
@@ -73,7 +78,11 @@ class Processor:
                     ending = damaged(attempt.job, error)
                 if not isinstance(ending, Bury):
                     alone.close()  # a full queue may wait for what others of this worker take from it
-                await self._settle(attempt.deliveries, ending, attempt.posted)
+                if isinstance(ending, StandInLine):
+                    await self._lines.stand(attempt, ending)
+                else:
+                    await self._settle(attempt.deliveries, ending, attempt.posted)
+                    attempt.is_settled = not isinstance(ending, LetGo | HandBack)
             except asyncio.CancelledError:
                 alone.close()
                 await self._settle(attempt.deliveries, await self._stopped(attempt))
@@ -118,8 +127,12 @@ class Processor:
                 return Bury(attempt.job, "unknown-stage", unknown_follower(attempt.job, name or ""))
             case Decided():
                 return self._claims.decided(attempt, claim)
+            case Busy() if attempt.is_woken:
+                return LetGo()
             case Busy() | Locked():
-                return waiting(claim, attempt.job)
+                return waiting(claim, attempt.job, spare=attempt.is_spare)
+            case Limited():
+                return self._claims.stand_in_line(attempt, claim)
             case Forgotten():
                 return forgotten(attempt.job)
             case Over(ended) if ended:

@@ -17,6 +17,7 @@ from mousetrap.worker.fan_out import FanOuts
 from mousetrap.worker.joins import Joins
 from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
+from mousetrap.worker.lines import Lines
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
 from mousetrap.worker.pauses import Pauses
@@ -74,9 +75,11 @@ async def run_worker(
             settler = Settler(queue, options, outages, observer, Joins(store, outages, options.keyring))
             runner = ClaimedRunner(claims, attempts, payloads, observer, gate, open_tracer(options.name))
             alone: asyncio.Queue[Alone | None] = asyncio.Queue()
-            turns = Turns(attempts, claims, runner, settler, options, alone.put_nowait)
+            lines = Lines(store, attempts, settler, outages, options)
+            turns = Turns(attempts, claims, runner, settler, lines, options, alone.put_nowait)
+            lines.serve(handlers, turns.begin_first, turns.received)
             stats.prefetched = turns.prefetched
-            processor = Processor(attempts, claims, runner, settler, turns, options)
+            processor = Processor(attempts, claims, runner, settler, turns, lines, options)
             background = [
                 asyncio.create_task(attempts.renew_leases(), name="renew leases"),
                 asyncio.create_task(attempts.stop_cancelled(), name="stop cancelled attempts"),
@@ -89,9 +92,11 @@ async def run_worker(
                 )
                 worker = _Worker(queue, taking, processor, turns, alone, attempts, options, stats, outages)
                 await _until_known(pauses, stop)
+                background.append(asyncio.create_task(lines.follow(pauses), name="take from lines"))
                 return await worker.run(stop)
             finally:
                 await end_tasks(*background)
+                await lines.close()
     except StoppedWaiting:
         return True
 

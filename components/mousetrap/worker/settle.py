@@ -1,13 +1,25 @@
 """Settles a delivery: publishes what follows, then acknowledges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from mousetrap.jobs import Delivery, Message, Queue, Settled, dead_queue, signed_message
+from mousetrap.jobs import Delivery, Job, Message, Queue, Settled, dead_queue, signed_message
 from mousetrap.telemetry import Observer
 from mousetrap.worker.dead_letter import dead_letter
-from mousetrap.worker.endings import ANCHOR, Bury, Ending, HandBack, Join, Park, Publish, Refuse, Several
+from mousetrap.worker.endings import (
+    ANCHOR,
+    SPARE,
+    Bury,
+    Ending,
+    HandBack,
+    Join,
+    Park,
+    Publish,
+    Refuse,
+    Several,
+    StandInLine,
+)
 from mousetrap.worker.joins import Joins
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.outages import Outages
@@ -27,11 +39,11 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
     match ending:
         case Publish(job, queue, seconds):
             return Outgoing(queue, signed_message(job, options.keyring), seconds)
-        case Park(job, seconds, fence):
-            parked = signed_message(job, options.keyring)
-            if fence:
-                parked = Message(parked.id, parked.body, {**parked.headers, ANCHOR: str(fence)})
-            return Outgoing(delivery.queue, parked, seconds)
+        case Park(job, seconds, fence, is_spare):
+            marks = {ANCHOR: str(fence)} if fence else {SPARE: "1"} if is_spare else {}
+            return Outgoing(delivery.queue, _marked(job, options, marks), seconds)
+        case StandInLine(job, seconds):
+            return Outgoing(delivery.queue, _marked(job, options, {SPARE: "1"}), seconds)
         case Bury(job, reason, failure):
             message = signed_message(job, options.keyring)
         case Refuse(_, reason, failure):
@@ -42,6 +54,11 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
         message, delivery.queue, reason, failure, job=ending.job, worker=options.name, now_ms=now_ms
     )
     return Outgoing(dead_queue(delivery.queue), letter)
+
+
+def _marked(job: Job, options: WorkerOptions, marks: Mapping[str, str]) -> Message:
+    message = signed_message(job, options.keyring)
+    return Message(message.id, message.body, {**message.headers, **marks}) if marks else message
 
 
 class Settler:
@@ -68,10 +85,10 @@ class Settler:
                 delivery.hand_back()
             return
         for each in ending.endings if isinstance(ending, Several) else (ending,):
-            await self._send(each, deliveries[0], posted)
+            await self.send(each, deliveries[0], posted)
         self.acknowledge(deliveries)
 
-    async def _send(self, ending: Ending, delivery: Delivery, posted: Publish | None) -> None:
+    async def send(self, ending: Ending, delivery: Delivery, posted: Publish | None = None) -> None:
         """Publishes what the ending is about."""
         if isinstance(ending, Join):
             ending = await self._joins.published_by(ending.job, ending.fired)
@@ -88,7 +105,7 @@ class Settler:
         match ending:
             case Publish():
                 self.published(ending)
-            case Park(job, seconds):
+            case Park(job, seconds) | StandInLine(job, seconds):
                 observer.parked(job, queue, seconds)
             case Bury(job, reason) | Refuse(job, reason):
                 observer.buried(job, queue, reason)

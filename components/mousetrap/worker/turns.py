@@ -3,20 +3,21 @@
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import UNSET
 
 from mousetrap.jobs import Delivery, Done, Job, MousetrapError, Outcome, RecordDamaged
-from mousetrap.run_store import Claim, Decided, Decision, Granted
+from mousetrap.run_store import Claim, Decided, Decision, Granted, Limited
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.beside import Beside
 from mousetrap.worker.claims import Claims
-from mousetrap.worker.endings import Drop, Ending, Publish, Refuse, ending_of
+from mousetrap.worker.endings import Drop, Ending, Publish, Refuse, StandInLine, ending_of
 from mousetrap.worker.exchange import Replies
 from mousetrap.worker.in_place import StandIn
+from mousetrap.worker.lines import Lines
 from mousetrap.worker.options import WorkerOptions
 from mousetrap.worker.refusals import damaged, verified
 from mousetrap.worker.run_claimed import ClaimedRunner
@@ -50,6 +51,7 @@ class Turns:
         claims: Claims,
         runner: ClaimedRunner,
         settler: Settler,
+        lines: Lines,
         options: WorkerOptions,
         alone: Callable[[Alone], None],
     ) -> None:
@@ -57,6 +59,7 @@ class Turns:
         self._claims = claims
         self._runner = runner
         self._settler = settler
+        self._lines = lines
         self._options = options
         self._alone = alone
         self._exchange = claims.exchange(self._replied)
@@ -80,9 +83,19 @@ class Turns:
         if not self._scheduled:
             self.soon()
 
+    def begin_first(self, woken: Sequence[Delivery]) -> None:
+        """Takes deliveries that begin before all others."""
+        self._received.extendleft(reversed(woken))
+        self.soon()
+
+    def received(self) -> Sequence[Delivery]:
+        """The deliveries that wait for their turn."""
+        return self._received
+
     def take_waiting(self) -> list[Delivery]:
         """The deliveries that wait, and are not to be begun any more; nor is a next job, from now on."""
         self._is_leaving = True
+        self._lines.leave()
         waiting = list(self._received)
         self._received.clear()
         return waiting
@@ -141,7 +154,7 @@ class Turns:
             self._ask(attempt)
 
     def _ask(self, attempt: Attempt) -> None:
-        if attempt.job.reference is not UNSET and self._claims.is_lock_elsewhere(attempt):
+        if attempt.job.reference is not UNSET and self._claims.is_payload_needed(attempt):
             self._go_alone(attempt)
             return
         try:
@@ -181,11 +194,21 @@ class Turns:
             self._failed(attempt, claim)
             return
         self._claims.claimed(attempt, claim)
-        if isinstance(claim, Decided) and self._goes_on(attempt, claim.outcome):
+        if isinstance(claim, Limited):
+            self._stand_in_line(attempt, claim)
+        elif isinstance(claim, Decided) and self._goes_on(attempt, claim.outcome):
             job, queue, next_stage = attempt.job, attempt.queue, attempt.next_stage
             self._go_on(attempt, ending_of(claim.outcome, job, queue, next_stage, claim.fence))
         else:
             self._go_alone(attempt)
+
+    def _stand_in_line(self, attempt: Attempt, claim: Limited) -> None:
+        ending = self._claims.stand_in_line(attempt, claim)
+        if isinstance(ending, StandInLine):
+            self._lines.stand_soon(attempt, ending, self._go_alone)
+            self.soon()
+        else:
+            self._ends_alone(attempt, ending)
 
     def _ran(self, attempt: Attempt, outcome: Outcome) -> None:
         outcome = attempt.as_kept(outcome)
@@ -249,6 +272,8 @@ class Turns:
             return False
         if not self._attempts.serves_next(attempt):
             return False
+        if isinstance(attempt.claim, Granted) and attempt.claim.lined:
+            return False  # its place is kept until its own message is settled
         # Delivered again, the message must find the outcome: the store must not drop it when the next job is claimed.
         return self._claims.is_kept(outcome)
 
@@ -280,6 +305,7 @@ class Turns:
 
     def _end(self, attempt: Attempt) -> None:
         self._settler.acknowledge(attempt.deliveries)
+        attempt.is_settled = True
         self._attempts.end(attempt)
 
     def _failed(self, attempt: Attempt, error: BaseException) -> None:

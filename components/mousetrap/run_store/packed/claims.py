@@ -227,6 +227,7 @@ class Claims:
             job.attempt == 1
             and job.generation == 0
             and not request.lock
+            and not request.limits
             and (job.expires_ms is None or job.expires_ms > now + _EXPIRES_SOON_MS)
             and now - job.accepted_ms < self._ttl
             # Lua removes the copy of a large output once it has arrived.
@@ -344,6 +345,7 @@ class Claims:
             keep=self._keep,
             taken=taken,
             restore=restore,
+            limited=request.limits,
             ttl=self._ttl,
         )
         return cast(_Judged, in_fans(job, claim))

@@ -33,6 +33,7 @@ _FILES = (
     "fans",
     "repair",
     "starts",
+    "limits",
     "claims",
     "decisions",
     "children",
@@ -198,12 +199,12 @@ class Sender:
         return replies
 
 
-def function_call(transition: Transition, fans: Sequence[str] = ()) -> Command:
+def function_call(transition: Transition, fans: Sequence[str] = (), *beside: bytes) -> Command:
     """The command that makes a transition; a cluster routes it by its first key.
 
     It names the keys that the function judges by: keys of a slot that moves to another server go there one by one, and a function
     that is not known to use one would take it for missing. With them named, it is refused until all have arrived. `fans` are jobs
-    with children whose fans it judges by too.
+    with children whose fans it judges by too; what is `beside` it are bytes that are no text.
     """
     run: str = transition.run  # type: ignore[attr-defined]
     named = transition.call if isinstance(transition, InFan) else transition
@@ -216,7 +217,7 @@ def function_call(transition: Transition, fans: Sequence[str] = ()) -> Command:
         keys += fan_keys(run, named.job)
     if isinstance(named, OpenFan | CloseFan | StallFan):
         keys += [*fan_keys(run, named.job), fan_keys_key(run, named.job)]
-    return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition))
+    return ("FCALL", LIBRARY.name, len(keys), *keys, msgspec.msgpack.encode(transition), *beside)
 
 
 def fan_keys(run: str, job: str) -> tuple[str, str]:

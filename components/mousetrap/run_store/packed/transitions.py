@@ -5,6 +5,7 @@ As the older family's: an array of a name and its arguments, in milliseconds. A 
 
 from collections.abc import Sequence
 
+from mousetrap.pipeline import LimitAt
 from mousetrap.run_store.transitions import (
     BeginSuspect,
     CancelRun,
@@ -61,6 +62,31 @@ class ClaimJob(Transition, frozen=True, array_like=True, tag="claim"):
     taken: str
     #: The record of the run, where the store does not know it; empty until that is known.
     restore: str
+    #: The limits that it meets.
+    limited: Sequence[LimitAt]
+    ttl: int
+
+
+class KeepPlace(Transition, frozen=True, array_like=True, tag="keep_place"):
+    job: str
+    run: str
+    #: The pipeline's name and the stage's, with a dot between.
+    stage: str
+    ttl: int
+
+
+class LeaveLine(Transition, frozen=True, array_like=True, tag="leave_line"):
+    job: str
+    run: str
+    stage: str
+    attempt: int
+    generation: int
+
+
+class ReturnToLine(Transition, frozen=True, array_like=True, tag="return_to_line"):
+    job: str
+    run: str
+    stage: str
     ttl: int
 
 

@@ -346,7 +346,7 @@ class StoreServer:
         elif b"BYSCORE" in flags:
             chosen = [each for each in members if _number(first) <= each[1] <= _number(last)]
         else:
-            return [member for member, _ in members][_integer(first) : _integer(last) + 1 or None]
+            chosen = members[_integer(first) : _integer(last) + 1 or None]
         if b"LIMIT" in flags:
             skip, most = (_integer(option) for option in options[flags.index(b"LIMIT") + 1 :][:2])
             chosen = chosen[skip : skip + most]

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from mousetrap.pipeline import (
+    AtMost,
     Lock,
     ManifestBroken,
     Pipeline,
+    Rate,
     Stage,
     manifest_of,
     pipeline_of,
@@ -44,7 +46,13 @@ def two_stages(name: str = "words") -> Pipeline:
                 soft_timeout=20.0,
                 lock=Lock(name="site", by="url", on_conflict="skip"),
             ),
-            Stage(name="count", queue="counts", input=Page, output=dict[str, int]),
+            Stage(
+                name="count",
+                queue="counts",
+                input=Page,
+                output=dict[str, int],
+                limit=(AtMost(3, fair="url"), Rate(50, every="minute", burst=2, per="url")),
+            ),
         ),
     )
 
@@ -59,6 +67,7 @@ def test_a_manifest_has_every_part_of_the_pipeline_but_its_code() -> None:
     assert (fetch.retry.attempts, fetch.retry.base, fetch.retry.cap) == (None, 2.0, 9.0)
     assert fetch.lock == Lock(name="site", by="url", on_conflict="skip")
     assert count.output == schema(dict[str, int])
+    assert pipeline_of(manifest).stages[1].limit == two_stages().stages[1].limit
 
 
 def test_manifests_come_back_as_they_were_written() -> None:

@@ -52,7 +52,8 @@ class Recorder:
 async def test_a_suspect_stays_alone_until_its_dead_letter_is_settled(ending: Ending, alone: bool) -> None:
     recorder = Recorder(ending)
     any_of_it = cast(Any, recorder)
-    processor = Processor(any_of_it, any_of_it, any_of_it, any_of_it, any_of_it, cast(Any, SimpleNamespace()))
+    all_of_it = (any_of_it, any_of_it, any_of_it, any_of_it, any_of_it, any_of_it)
+    processor = Processor(*all_of_it, cast(Any, SimpleNamespace()))
     attempt = Attempt(JOB, "add", cast(Any, None), None, [], cast(Any, None))
     attempt.alone, attempt.claim = True, Granted(fence=1, starts=2, suspect=True)
 

@@ -13,6 +13,7 @@ local function agrees_with_parent(run, parent, fence, stage, keep, ttl, is_open)
   local implied = held.fence < fence or (held.state == 'running' and not held.facts.lock)
   if implied and held.state ~= 'done' then
     log_before(run, parent, held)
+    limits.free(run, parent, held)
     held.fence, held.verdict, held.facts.lock, held.facts.due_ms = fence, nil, nil, nil
     held.state, held.facts.decided_ms, held.facts.next, held.facts.arrived = 'done', now, stage, true
     record_job_event(run, parent, held, 'finished', held.facts.attempt or 1, held.facts.worker or '', '')
@@ -71,10 +72,12 @@ end
 -- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
 local function grant_again(run, job, held, lease, ttl)
   held.facts.until_ms = now + lease
+  if held.facts.limited then limits.renew(run, job, held, now + lease) end
   save_job(run, job, held, ttl)
   local lock = held.facts.lock
   local lock_fence = lock and redis.call('HGET', lock_key(lock), 'fence') or 0
-  return { 'granted', held.fence, held.facts.starts, held.facts.suspect or false, tonumber(lock_fence), '' }
+  local lined = held.facts.limited and limits.entry(held.facts.limited, job .. ' ' .. run) ~= nil
+  return { 'granted', held.fence, held.facts.starts, held.facts.suspect or false, tonumber(lock_fence), '', 0, lined or false }
 end
 
 -- A message that is older than any run is kept, and of which nothing is known, may be a stored copy: whether it was done is
@@ -99,7 +102,7 @@ end
 -- `taken` is what a plain command recorded of this claim, `restore` the record of a run that the store does not know, or not as
 -- accepted: without it the reply to such a claim is `unopened`.
 function transitions.claim(job, run, stage, attempt, parent, parent_fence, accepted_ms, generation, expires_ms, worker,
-    redelivered, lock, waits, crashes, lease, keep, taken, restore, ttl)
+    redelivered, lock, waits, crashes, lease, keep, taken, restore, limited, ttl)
   local known = load_claimable(run, job, taken)
   local owner = load_run(run)
   local reopens = owner and accepted_since(owner, accepted_ms)
@@ -161,15 +164,22 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     if fan and can_send_again(fan, ttl) then return early(fan) end
     held.state, held.fence = held.state or 'waiting', held.fence + 1
     save_job(run, job, held, ttl)
+    limits.drop(limited, job .. ' ' .. run)
     if ENDED[owner.state] then return { 'over' } end  -- as only a child's can have
     end_run(run, owner, 'expired', '', ttl)
     record_event(run, 'expired', stage, facts.fan or job, attempt, worker, '', facts.fan and job)
     return { 'over', 'expired' }
   end
+  local member = job .. ' ' .. run
+  local full = limits.refusing(limited, member, running)
+  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, ttl) end
   local lock_fence, holder = 0, ''
   if lock ~= '' then
     lock_fence, holder = take_lock(lock, job, run, lease, ttl)
-    if not lock_fence and waits then return wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl) end
+    if not lock_fence and waits then
+      limits.drop(limited, member)
+      return wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl)
+    end
   end
 
   local resumes = UNDER_WAY[held.state] and same_attempt
@@ -185,12 +195,13 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   facts.attempt, facts.worker, facts.until_ms, facts.claimed_ms = attempt, worker, now + lease, now
   facts.suspect, facts.waiting_ms, facts.due_ms, facts.again, facts.needs = suspect or nil, nil, nil, nil, nil
   if lock_fence and lock ~= '' then facts.lock = lock end
+  local lined = #limited > 0 and limits.enter(limited, member, held, now + lease, running, ttl)
   save_job(run, job, held, ttl)
   if redis.call('PTTL', run_key(run)) < ttl then keep_run(run, ttl) end
   if not suspect and not in_outage and not facts.fan then
     record_event(run, 'started', stage, job, attempt, worker, '')
   end
-  return { 'granted', held.fence, facts.starts, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms }
+  return { 'granted', held.fence, facts.starts, suspect, lock_fence or 0, lock_fence and '' or holder, away_ms, lined }
 end
 
 -- A suspect starts, alone in its worker: if the worker dies from here on, the job is the cause.
@@ -248,6 +259,7 @@ function transitions.renew(job, run, fence, lease, ttl)
     held.facts.until_ms, held.facts.doubted = now + lease, nil
     save_job(run, job, held, ttl)
   end
+  if held.facts.limited then limits.renew(run, job, held, now + lease) end
   keep_run(run, ttl)
   return { 'renewed' }
 end

@@ -13,8 +13,10 @@ local function refusal(run, job, attempt, fence, worker, ttl)
   local lock = held.facts.lock
   local lost = lock and not holds_lock(job, lock)
   if lock then free_lock(job, held) end
+  local slot = held.facts.slot
+  if slot then limits.free(run, job, held) end
   if STOPPED[run_state(run) or ''] then
-    if lock then save_job(run, job, held, ttl) end
+    if lock or slot then save_job(run, job, held, ttl) end
     return { 'over' }
   end
   if lost then
@@ -117,6 +119,7 @@ function transitions.release(job, run, attempt, fence, worker, ttl)
   take_back(held, worker)
   held.facts.until_ms, held.facts.worker, held.facts.decided_ms = 0, '', now
   save_job(run, job, held, ttl)
+  if held.facts.limited then limits.put_back(held.facts.limited, job .. ' ' .. run, ttl) end
   keep_run(run, ttl)
   return { 'recorded' }
 end

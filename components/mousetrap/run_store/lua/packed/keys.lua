@@ -13,12 +13,13 @@
 --   mousetrap:opened                zset    recorded runs that are not known to be published yet, by time
 --   mousetrap:opened:delayed        zset    the same of runs with a delay, whose records have whether they are published
 --   mousetrap:newest:<pipeline>     zset    its newest completed runs, by when they were accepted (written by Python alone)
+--   mousetrap:limit:*, mousetrap:limits:*  who runs or waits under a limit (see limits.lua)
 --   mousetrap:longest_delay, mousetrap:lock:<key>, mousetrap:clock: as the older family has them, and shared with it
 --
 -- Python sends each transition as a call of its own: [name, argument, ...] in msgpack, and gets one reply. The usual claims and
 -- decisions are plain commands, and come here only when they are refused.
--- These files are one function library: keys, ../clock, records, timeline, runs, locks, fans, repair, starts, claims, decisions,
--- library, in this order.
+-- These files are one function library: keys, ../clock, records, timeline, runs, locks, fans, repair, starts, limits, claims,
+-- decisions, library, in this order.
 
 local DAY, HOUR = 86400000, 3600000
 local CLOCK = 'mousetrap:clock'
@@ -60,8 +61,8 @@ end
 local function read(key, ...) return unpack(redis.call('HMGET', key, ...)) end
 
 -- Set once for a call: the time; of a job in fans its places in them, outermost first, each { job, index }, and whether the way
--- through the innermost ends with it.
-local now, places, joins
+-- through the innermost ends with it; and the bytes that came beside the call.
+local now, places, joins, blob
 
 -- As the older family's: a time-to-live is a little longer than asked for, and is extended once that little has passed.
 local function extended(ttl) return ttl + math.floor(ttl / 64) end

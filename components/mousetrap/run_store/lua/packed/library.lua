@@ -23,7 +23,7 @@ end
 -- The server runs nothing else in between, so no other client sees half of a transition. But there is no rollback: one that
 -- fails after its first write (a damaged key, no memory) leaves that write. Each is written so that its repeat completes it.
 local function apply(_, args)
-  now, places, joins = read_clock(), nil, nil
+  now, places, joins, blob = read_clock(), nil, nil, args[2]
   local call = cmsgpack.unpack(args[1])
   local name = table.remove(call, 1)
   local ok, reply = pcall(transitions[name], unpack(call))
@@ -39,3 +39,4 @@ redis.register_function('NAME_decide', decide)
 redis.register_function('NAME_join', join)
 redis.register_function('NAME_note_delay', note_delay)
 redis.register_function('NAME_unname', unname)
+redis.register_function('NAME_take', take)

@@ -1,0 +1,375 @@
+-- Limits how many jobs run at once, and keeps who waits.
+--
+-- A limit's key K begins with its stage S, `PIPELINE.STAGE`, then `:n` (so many at once) or `:r` (a rate), and a hash of the value that
+-- selects it, if one does:
+--   mousetrap:limit:K          hash  its numbers as the last claim had them, what selects it, counters; of a rate `tat`: when the next
+--                                    job would begin if they came evenly
+--   mousetrap:limit:K:held     zset  who runs, or may begin, by until when; of a rate only who may begin
+--   mousetrap:limit:K:turns    zset  its lines that somebody is in, by when each was served last
+--   mousetrap:limit:K:line:L   zset  who waits, in order; L is `-`, or a hash of the value that the limit is fair by
+-- and of the stage:
+--   mousetrap:limits:S:due     zset  its keys that somebody waits for, by when there may be room
+--   mousetrap:limits:S:busy    zset  its keys that somebody holds, by until when
+--   mousetrap:limits:S:jobs    hash  of each in a line, or taken from one and not settled: its line, place, attempt and limits
+--   mousetrap:limits:S:bodies  hash  its message
+--   mousetrap:limits:S:taken   zset  who was taken from a line, by until when its worker has it; after that it is back in its place
+-- A member is `JOB RUN`. All of it is beside what the queue keeps: a message of each who waits comes again in the end.
+
+-- So many may be in a line; others come again by their message alone.
+local MOST_IN_LINE = 100000
+-- A line in which none has a message yet is looked at again after this.
+local SOON = 1000
+-- What one look goes through at most: keys, lapsed members, lines of a key, members of a line without a message.
+local MOST_KEYS, MOST_LAPSED, MOST_LINES, MOST_AHEAD = 64, 100, 32, 16
+-- States of a job that needs no room: what follows from them is to be acted on.
+local NEEDS_NO_ROOM = { done = true, dead = true, retrying = true }
+
+local limits = {}
+
+local function limit_key(key, what) return 'mousetrap:limit:' .. key .. (what or '') end
+local function limits_key(stage, what) return 'mousetrap:limits:' .. stage .. ':' .. what end
+local function stage_of(key) return string.match(key, '^[^:]+') end
+
+local function keep_key(key, ttl)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, extended(ttl)) end
+end
+
+function limits.load(key)
+  local most, interval, at_once, tat = read(limit_key(key), 'most', 'interval', 'at_once', 'tat')
+  return { key = key, most = tonumber(most or 1), interval = tonumber(interval or 0), at_once = tonumber(at_once or 1),
+    tat = tonumber(tat or 0) }
+end
+
+-- As the claim has it: { key, most, interval, at once, line, what selects it }.
+function limits.note(at)
+  local key = limit_key(at[1])
+  redis.call('HSET', key, 'most', at[2], 'interval', at[3], 'at_once', at[4], 'of', at[6])
+  keep_key(key, HOUR)
+  return limits.load(at[1])
+end
+
+function limits.free_at(of) return of.tat - (of.at_once - 1) * of.interval end
+
+function limits.has_room(of)
+  if of.interval > 0 then return limits.free_at(of) <= now end
+  redis.call('ZREMRANGEBYSCORE', limit_key(of.key, ':held'), '-inf', now)
+  return redis.call('ZCARD', limit_key(of.key, ':held')) < of.most
+end
+
+function limits.owns(key, member) return tonumber(redis.call('ZSCORE', limit_key(key, ':held'), member) or 0) > now end
+function limits.somebody_waits(key) return redis.call('EXISTS', limit_key(key, ':turns')) == 1 end
+
+function limits.hold(of, member, until_ms)
+  redis.call('ZADD', limit_key(of.key, ':held'), until_ms, member)
+  keep_key(limit_key(of.key, ':held'), until_ms - now + HOUR)
+  if of.interval > 0 then return end
+  local busy = limits_key(stage_of(of.key), 'busy')
+  redis.call('ZADD', busy, until_ms, of.key)
+  keep_key(busy, until_ms - now + HOUR)
+end
+
+function limits.spend(of)
+  if of.interval == 0 then return end
+  of.tat = math.max(of.tat, now) + of.interval
+  redis.call('HSET', limit_key(of.key), 'tat', string.format('%.3f', of.tat))
+  keep_key(limit_key(of.key), math.ceil(of.tat - now) + HOUR)
+end
+
+-- There may be room from now on.
+function limits.wake(key)
+  if limits.somebody_waits(key) then redis.call('ZADD', limits_key(stage_of(key), 'due'), now, key) end
+end
+
+-- When a look at the key is worth it: `again` milliseconds from now where there is room.
+function limits.settle_due(of, again, ttl)
+  local due = limits_key(stage_of(of.key), 'due')
+  if not limits.somebody_waits(of.key) then return redis.call('ZREM', due, of.key) end
+  local at = now + again
+  if not limits.has_room(of) then
+    local first = of.interval == 0 and redis.call('ZRANGE', limit_key(of.key, ':held'), 0, 0, 'WITHSCORES')
+    at = first and tonumber(first[2]) or limits.free_at(of)
+  end
+  redis.call('ZADD', due, math.ceil(at), of.key)
+  keep_key(due, ttl)
+end
+
+-- { limit's key, line, place in it, attempt, generation, all limits' keys and lines in turn }, or nil.
+function limits.entry(stage, member)
+  local packed = redis.call('HGET', limits_key(stage, 'jobs'), member)
+  return packed and cmsgpack.unpack(packed) or nil
+end
+
+function limits.drop_place(entry, member)
+  local line, turns = limit_key(entry[1], ':line:' .. entry[2]), limit_key(entry[1], ':turns')
+  redis.call('ZREM', line, member)
+  if redis.call('EXISTS', line) == 0 then redis.call('ZREM', turns, entry[2]) end
+end
+
+-- Forgets who is in no line any more.
+function limits.forget(stage, entry, member)
+  limits.drop_place(entry, member)
+  redis.call('ZREM', limits_key(stage, 'taken'), member)
+  redis.call('HDEL', limits_key(stage, 'jobs'), member)
+  redis.call('HDEL', limits_key(stage, 'bodies'), member)
+end
+
+function limits.stand(stage, entry, member, ttl)
+  local line, turns = limit_key(entry[1], ':line:' .. entry[2]), limit_key(entry[1], ':turns')
+  redis.call('ZREM', limits_key(stage, 'taken'), member)
+  redis.call('ZADD', line, entry[3], member)
+  redis.call('ZADD', turns, 'NX', redis.call('HGET', limit_key(entry[1]), 'turn') or 0, entry[2])
+  redis.call('HSET', limits_key(stage, 'jobs'), member, cmsgpack.pack(entry))
+  for _, key in ipairs({ line, turns, limit_key(entry[1]), limits_key(stage, 'jobs') }) do keep_key(key, ttl) end
+end
+
+-- Where a line of the key ends.
+function limits.last_place(key) return redis.call('HINCRBY', limit_key(key), 'seq', 1) end
+
+-- What keeps the job from beginning: the limit as the claim has it, or nil. One whose worker died has its token, and goes before those who
+-- wait.
+function limits.refusing(wanted, member, resumes)
+  for _, at in ipairs(wanted) do
+    local of = limits.note(at)
+    local is_free = limits.owns(of.key, member) or (resumes and of.interval > 0)
+    if not is_free and (not resumes and limits.somebody_waits(of.key) or not limits.has_room(of)) then return at end
+  end
+  return nil
+end
+
+-- The job begins. Whether it has a place in a line that is to be left once it is settled.
+function limits.enter(wanted, member, held, until_ms, resumes, ttl)
+  for _, at in ipairs(wanted) do
+    local of = limits.load(at[1])
+    if not limits.owns(of.key, member) and not (resumes and of.interval > 0) then limits.spend(of) end
+    if of.interval == 0 then
+      limits.hold(of, member, until_ms)
+      held.facts.slot = of.key
+    else
+      redis.call('ZREM', limit_key(of.key, ':held'), member)
+    end
+  end
+  local stage = stage_of(wanted[1][1])
+  held.facts.limited, held.facts.limit = stage, nil
+  local entry = limits.entry(stage, member)
+  if not entry then return false end
+  limits.drop_place(entry, member)
+  redis.call('ZADD', limits_key(stage, 'taken'), until_ms, member)
+  keep_key(limits_key(stage, 'taken'), ttl)
+  return true
+end
+
+-- What was reserved is another's.
+function limits.give_back(wanted, member)
+  for _, at in ipairs(wanted) do
+    if redis.call('ZREM', limit_key(at[1], ':held'), member) == 1 then limits.wake(at[1]) end
+  end
+end
+
+-- The job does not begin, and its message comes again by itself or never.
+function limits.drop(wanted, member)
+  limits.give_back(wanted, member)
+  local entry = #wanted > 0 and limits.entry(stage_of(wanted[1][1]), member)
+  if entry then limits.forget(stage_of(wanted[1][1]), entry, member) end
+end
+
+-- Whether it is in the line, at its end or where it was before; a line that is full takes no more.
+function limits.join(at, wanted, member, attempt, generation, ttl)
+  local stage = stage_of(at[1])
+  local entry = limits.entry(stage, member)
+  if not entry or entry[1] ~= at[1] or entry[2] ~= at[5] or entry[4] ~= attempt or entry[5] ~= generation then
+    if entry then limits.forget(stage, entry, member) end
+    if redis.call('ZCARD', limit_key(at[1], ':line:' .. at[5])) >= MOST_IN_LINE then return false end
+    local all = {}
+    for _, each in ipairs(wanted) do
+      all[#all + 1] = each[1]
+      all[#all + 1] = each[5]
+    end
+    entry = { at[1], at[5], limits.last_place(at[1]), attempt, generation, table.concat(all, ' ') }
+  end
+  limits.stand(stage, entry, member, ttl)
+  limits.settle_due(limits.load(at[1]), SOON, ttl)
+  return true
+end
+
+function limits.words(at)
+  local of = at[6] ~= '' and ' of ' .. at[6] or ''
+  if at[3] > 0 then return 'waits for its turn' .. of .. ': no more may begin now' end
+  return 'waits for one of ' .. at[2] .. ' places' .. of
+end
+
+-- The job comes again: from its line, or by its message.
+function limits.wait(run, job, held, attempt, generation, worker, at, wanted, ttl)
+  local member = job .. ' ' .. run
+  limits.give_back(wanted, member)
+  if not held.facts.waiting_ms then
+    held.facts.waiting_ms = now
+    record_job_event(run, job, held, 'waiting', attempt, worker, cjson.encode({ kind = 'LimitReached', text = limits.words(at) }))
+  end
+  -- The fence grows, so that a holder whose lease has ended and that still runs can decide nothing.
+  held.state, held.fence, held.facts.attempt, held.facts.decided_ms = 'waiting', held.fence + 1, attempt, now
+  held.facts.limit, held.facts.slot = at[1], nil
+  save_job(run, job, held, ttl)
+  keep_run(run, ttl)
+  local in_line = limits.join(at, wanted, member, attempt, generation, ttl)
+  return { 'limited', stage_of(at[1]), now - held.facts.waiting_ms, in_line }
+end
+
+-- The caller saves the job.
+function limits.free(run, job, held)
+  local key = held.facts.slot
+  held.facts.slot = nil
+  if key and redis.call('ZREM', limit_key(key, ':held'), job .. ' ' .. run) == 1 then limits.wake(key) end
+end
+
+function limits.renew(run, job, held, until_ms)
+  local member, taken = job .. ' ' .. run, limits_key(held.facts.limited, 'taken')
+  if held.facts.slot then limits.hold({ key = held.facts.slot, interval = 0 }, member, until_ms) end
+  if redis.call('ZSCORE', taken, member) then redis.call('ZADD', taken, until_ms, member) end
+end
+
+-- Until when a job of whose record nothing is damaged is at work; 0 for one that is not. And its state.
+local function at_work(run, job)
+  local readable, held = pcall(load_job, run, job)
+  if not readable or not held then return 0 end
+  return held.state == 'running' and (held.facts.until_ms or 0) > now and held.facts.until_ms or 0, held.state
+end
+
+-- Back to its place: handed back, or its worker died.
+function limits.put_back(stage, member, ttl)
+  local taken, entry = limits_key(stage, 'taken'), limits.entry(stage, member)
+  if not entry then return redis.call('ZREM', taken, member) end
+  local job, run = string.match(member, '^(%S+) (.+)$')
+  local until_ms = at_work(run, job)
+  if until_ms > 0 then return redis.call('ZADD', taken, until_ms, member) end
+  for key in string.gmatch(entry[6], '(%S+) %S+') do
+    if redis.call('ZREM', limit_key(key, ':held'), member) == 1 then limits.wake(key) end
+  end
+  limits.stand(stage, entry, member, ttl)
+  redis.call('ZADD', limits_key(stage, 'due'), now, entry[1])
+  keep_key(limits_key(stage, 'due'), ttl)
+end
+
+-- Another limit of the job that has no room, whose line it goes to; nil where all have some.
+function limits.elsewhere(of, entry, member)
+  for key, line in string.gmatch(entry[6], '(%S+) (%S+)') do
+    if key ~= of.key and not limits.owns(key, member) and not limits.has_room(limits.load(key)) then return key, line end
+  end
+  return nil
+end
+
+-- Reserves room in all limits of a job that waits, for `lease` milliseconds.
+function limits.reserve(of, entry, member, lease)
+  for key in string.gmatch(entry[6], '(%S+) %S+') do
+    local each = key == of.key and of or limits.load(key)
+    if not limits.owns(key, member) then limits.spend(each) end
+    limits.hold(each, member, now + lease)
+  end
+end
+
+-- Whether the job leaves its line to be begun. One whose run was ended leaves it for good.
+function limits.goes(stage, of, entry, member, lease, ttl)
+  local job, run = string.match(member, '^(%S+) (.+)$')
+  local readable, state = pcall(run_state, run)
+  if readable and STOPPED[state or ''] then
+    limits.forget(stage, entry, member)
+    return false
+  end
+  local until_ms, job_state = at_work(run, job)
+  local key, line = limits.elsewhere(of, entry, member)
+  limits.drop_place(entry, member)
+  local taken = limits_key(stage, 'taken')
+  if until_ms > 0 then
+    redis.call('ZADD', taken, until_ms, member)
+    keep_key(taken, ttl)
+    return false
+  end
+  if not NEEDS_NO_ROOM[job_state or ''] then
+    if key then
+      entry[1], entry[2], entry[3] = key, line, limits.last_place(key)
+      limits.stand(stage, entry, member, ttl)
+      limits.settle_due(limits.load(key), SOON, ttl)
+      return false
+    end
+    limits.reserve(of, entry, member, lease)
+  end
+  redis.call('ZADD', taken, now + lease, member)
+  keep_key(taken, ttl)
+  return true
+end
+
+-- The next of the key whose message is here: the first of the line that was served longest ago.
+function limits.next_of(stage, of, lease, ttl)
+  local turns = limit_key(of.key, ':turns')
+  for _, line in ipairs(redis.call('ZRANGE', turns, 0, MOST_LINES - 1)) do
+    for _, member in ipairs(redis.call('ZRANGE', limit_key(of.key, ':line:' .. line), 0, MOST_AHEAD - 1)) do
+      local entry = limits.entry(stage, member)
+      if not entry then
+        limits.drop_place({ of.key, line }, member)
+      elseif redis.call('HSTRLEN', limits_key(stage, 'bodies'), member) > 0 then
+        if limits.goes(stage, of, entry, member, lease, ttl) then
+          local turn = redis.call('HINCRBY', limit_key(of.key), 'turn', 1)
+          if redis.call('ZSCORE', turns, line) then redis.call('ZADD', turns, turn, line) end
+          return member
+        end
+        if not limits.has_room(of) then return nil end
+      end
+    end
+  end
+  return nil
+end
+
+-- Takes up to `most` jobs of a stage out of their lines, where there is room: when to look next, in milliseconds from now (-1 for no time),
+-- then each with its message. A function of its own, for messages are bytes. Arguments: the stage, `most`, for how long
+-- its worker has them, and how long lines are kept.
+local function take(_, args)
+  now, places, joins = read_clock(), nil, nil
+  local stage, most, lease, ttl = args[1], tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
+  local due, taken, given = limits_key(stage, 'due'), limits_key(stage, 'taken'), { '' }
+  for _, member in ipairs(redis.call('ZRANGE', taken, '-inf', now, 'BYSCORE', 'LIMIT', 0, MOST_LAPSED)) do
+    limits.put_back(stage, member, ttl)
+  end
+  for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, MOST_KEYS)) do
+    local of, goes_on = limits.load(key), true
+    while goes_on and #given < 2 * most and limits.has_room(of) do
+      local member = limits.next_of(stage, of, lease, ttl)
+      goes_on = member ~= nil
+      if member then
+        given[#given + 1] = member
+        given[#given + 1] = redis.call('HGET', limits_key(stage, 'bodies'), member)
+      end
+    end
+    limits.settle_due(of, goes_on and 0 or SOON, ttl)
+    if #given >= 2 * most then break end
+  end
+  local next_at = math.huge
+  for _, key in ipairs({ due, taken }) do
+    next_at = math.min(next_at, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or math.huge))
+  end
+  given[1] = next_at == math.huge and '-1' or string.format('%d', math.max(0, math.ceil(next_at - now)))
+  return given
+end
+
+-- A job that waits has its place from its claim on, and its message once the queue has that as well.
+function transitions.keep_place(job, run, stage, ttl)
+  local member = job .. ' ' .. run
+  local entry = limits.entry(stage, member)
+  if not entry then return { 'gone' } end
+  redis.call('HSET', limits_key(stage, 'bodies'), member, blob)
+  keep_key(limits_key(stage, 'bodies'), ttl)
+  if not redis.call('ZSCORE', limits_key(stage, 'taken'), member) then limits.wake(entry[1]) end
+  return { 'kept' }
+end
+
+-- The job is settled: all that follows from it is with the queue.
+function transitions.leave_line(job, run, stage, attempt, generation)
+  local member = job .. ' ' .. run
+  local entry = limits.entry(stage, member)
+  if not entry or entry[4] ~= attempt or entry[5] ~= generation then return { 'gone' } end
+  limits.forget(stage, entry, member)
+  return { 'left' }
+end
+
+function transitions.return_to_line(job, run, stage, ttl)
+  limits.put_back(stage, job .. ' ' .. run, ttl)
+  return { 'returned' }
+end

@@ -1,0 +1,378 @@
+"""Tests limits in a real store."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from mousetrap.jobs import Done, Failure, Job, RetryLater, signed_message
+from mousetrap.pipeline import LimitAt
+from mousetrap.run_store import (
+    ClaimRequest,
+    Decided,
+    DecisionRequest,
+    Granted,
+    Limited,
+    Locked,
+    Over,
+    RunStore,
+    open_store,
+)
+from mousetrap.run_store.limits import Taken
+from mousetrap.signing import Keyring
+from support.packed import packed_first
+from support.valkey import console, names
+
+PLACE = "sums.add"
+KEYRING = Keyring({"k1": b"k" * 32})
+OUTPUT = Done(msgspec.Raw(b"3"))
+LEASE_S = 60.0
+#: A lease that is over by the next call.
+NONE_S = 0.0
+
+
+@pytest.fixture
+def store_url(single_url: str) -> str:
+    """One server: a cluster keeps no limits."""
+    return single_url
+
+
+def at_most(most: int, of: str = "", line: str = "-") -> LimitAt:
+    return LimitAt(
+        f"{PLACE}:n" + (f":{of}" if of else ""), most, 0.0, most, line, f"customer={of}" if of else ""
+    )
+
+
+def rate(interval_ms: float, at_once: int = 1) -> LimitAt:
+    return LimitAt(f"{PLACE}:r", 1, interval_ms, at_once, "-", "")
+
+
+async def new_job(store: RunStore, run_id: str) -> Job:
+    accepted = await store.open_run(run_id, "sums", "add", b"1")
+    return packed_first(run_id, accepted_ms=accepted.accepted_ms, expires_ms=accepted.expires_ms)
+
+
+async def new_jobs(store: RunStore, count: int, start: int = 1) -> list[Job]:
+    return [await new_job(store, f"r{number}") for number in range(start, start + count)]
+
+
+async def claimed(
+    store: RunStore,
+    *jobs: Job,
+    limits: Sequence[LimitAt],
+    worker: str = "w1",
+    lease: float = LEASE_S,
+    **more: Any,
+) -> list[Any]:
+    """The claims of one call."""
+    requests = [
+        ClaimRequest(job, more.get("redelivered", False), lease, limits=limits, lock=more.get("lock", ""))
+        for job in jobs
+    ]
+    return list((await store.exchange((), requests, worker=worker)).claims)
+
+
+async def waiting(store: RunStore, *jobs: Job, limits: Sequence[LimitAt]) -> None:
+    """They are over the limit, and in its line."""
+    for job, claim in zip(jobs, await claimed(store, *jobs, limits=limits), strict=True):
+        assert isinstance(claim, Limited), claim
+        await store.keep_place(job, PLACE, signed_message(job, KEYRING))
+
+
+async def decided(
+    store: RunStore, job: Job, claim: Granted, outcome: Any = OUTPUT, worker: str = "w1"
+) -> Any:
+    request = DecisionRequest(job, outcome, claim, last=True)
+    return (await store.exchange([request], (), worker=worker)).decisions[0]
+
+
+async def taken(store: RunStore, most: int = 100, lease: float = LEASE_S) -> Taken:
+    return await store.take(PLACE, most, lease)
+
+
+def ids(them: Taken) -> list[str]:
+    return [each.id for each in them.messages]
+
+
+def kinds(claims: Sequence[Any]) -> list[type]:
+    return [type(claim) for claim in claims]
+
+
+async def test_of_one_call_as_many_begin_as_there_is_room_and_the_rest_waits_in_order(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 5)
+        limit = [at_most(2)]
+
+        claims = await claimed(store, *jobs, limits=limit)
+        for job in jobs[2:]:
+            await store.keep_place(job, PLACE, signed_message(job, KEYRING))
+
+        assert kinds(claims) == [Granted, Granted, Limited, Limited, Limited]
+        assert ids(await taken(store)) == []
+        assert await decided(store, jobs[1], claims[1]) == "recorded"
+        assert ids(await taken(store)) == [jobs[2].id]
+        assert ids(await taken(store)) == []
+        assert kinds(await claimed(store, jobs[2], limits=limit)) == [Granted]
+
+
+async def test_each_key_has_room_of_its_own(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, other, third = await new_jobs(store, 3)
+
+        assert kinds(await claimed(store, one, limits=[at_most(1, "a")])) == [Granted]
+        assert kinds(await claimed(store, other, limits=[at_most(1, "b")])) == [Granted]
+        assert kinds(await claimed(store, third, limits=[at_most(1, "a")])) == [Limited]
+
+
+async def test_a_job_that_comes_while_others_wait_waits_behind_them(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, limits=[at_most(1)])
+        await decided(store, one, claim)
+
+        await waiting(store, three, limits=[at_most(1)])
+
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_its_message_that_comes_again_changes_neither_its_place_nor_its_attempt(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        await waiting(store, two, limits=[at_most(1)])
+        await decided(store, one, claim)
+
+        assert ids(await taken(store)) == [two.id]
+        (granted,) = await claimed(store, two, limits=[at_most(1)])
+        assert (granted.starts, granted.lined) == (1, True)
+        run = await store.get("r2")
+        assert run is not None and [event.kind for event in run.timeline].count("waiting") == 1
+
+
+async def test_who_has_no_message_in_the_line_yet_is_passed_over_and_keeps_its_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await claimed(store, two, limits=[at_most(1)])
+        await waiting(store, three, limits=[at_most(1)])
+        await decided(store, one, claim)
+
+        assert ids(await taken(store)) == [three.id]
+        await store.keep_place(two, PLACE, signed_message(two, KEYRING))
+        (claim,) = await claimed(store, three, limits=[at_most(1)])
+        await decided(store, three, claim)
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_a_holder_that_dies_gives_its_place_back_with_its_lease(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        await claimed(store, one, limits=[at_most(1)], lease=0.1)
+        await waiting(store, two, limits=[at_most(1)])
+
+        first = await taken(store)
+        assert first.messages == [] and first.next_s is not None
+        async with asyncio.timeout(60):
+            while not (found := ids(await taken(store))):  # noqa: ASYNC110  a lease ends by time alone
+                await asyncio.sleep(0.01)
+        assert found == [two.id]
+
+
+async def test_a_renewed_claim_keeps_its_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        (claim,) = await claimed(store, one, limits=[at_most(1)], lease=NONE_S)
+        assert await store.renew(one, fence=claim.fence, lease=LEASE_S)
+
+        await waiting(store, two, limits=[at_most(1)])
+
+        assert ids(await taken(store)) == []
+
+
+async def test_what_was_taken_and_not_claimed_goes_back_to_its_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        await decided(store, one, claim)
+
+        assert ids(await taken(store, 1, lease=NONE_S)) == [two.id]
+        assert ids(await taken(store)) == [two.id]
+        await store.return_to_line(two, PLACE)
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_what_was_taken_and_whose_worker_died_is_taken_again_also_once_it_is_decided(
+    store_url: str,
+) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, limits=[at_most(1)])
+        await decided(store, one, claim)
+        assert ids(await taken(store)) == [two.id]
+        await claimed(store, two, limits=[at_most(1)], lease=NONE_S)
+
+        assert ids(await taken(store)) == [two.id]
+        (claim,) = await claimed(store, two, limits=[at_most(1)], lease=NONE_S, worker="w2")
+        assert (claim.fence, claim.starts) == (3, 2)
+        again = RetryLater(60.0, Failure(kind="E", text="no"))
+        assert await decided(store, two, claim, again, "w2") == "recorded"
+        assert ids(await taken(store)) == [two.id]
+        assert kinds(await claimed(store, two, limits=[at_most(1)])) == [Decided]
+
+        await store.leave_line(two, PLACE)
+        assert ids(await taken(store)) == [] and not names(store_url, "mousetrap:limits:*:jobs")
+
+
+async def test_a_claim_that_is_handed_back_goes_to_its_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        await decided(store, one, claim)
+        await taken(store)
+        (claim,) = await claimed(store, two, limits=[at_most(1)])
+
+        await store.release(two, fence=claim.fence, worker="w1")
+
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_a_job_that_is_taken_over_while_its_lease_lasts_takes_no_second_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        limits = [at_most(2), rate(3_600_000.0, 2)]
+        await claimed(store, one, limits=limits)
+
+        over = await claimed(store, one, limits=limits, worker="w2", redelivered=True)
+
+        assert kinds(over) == [Granted] and over[0].starts == 2
+        assert kinds(await claimed(store, two, limits=limits)) == [Granted]
+
+
+async def test_of_a_run_that_was_cancelled_nothing_is_taken(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        await store.cancel("r2", Failure(kind="E", text="no"))
+        await decided(store, one, claim)
+
+        assert ids(await taken(store)) == [three.id]
+        assert kinds(await claimed(store, two, limits=[at_most(1)])) == [Over]
+
+
+async def test_a_run_that_is_cancelled_while_its_job_runs_frees_the_place(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, limits=[at_most(1)])
+        await store.cancel("r1", Failure(kind="E", text="no"))
+        await store.release(one, fence=claim.fence, worker="w1")
+
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_a_job_that_meets_its_lock_holds_no_place_meanwhile(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        await claimed(store, one, limits=[at_most(2)], lock="L")
+
+        assert kinds(await claimed(store, two, limits=[at_most(2)], lock="L")) == [Locked]
+        assert kinds(await claimed(store, three, limits=[at_most(2)], lock="M")) == [Granted]
+
+
+async def test_lines_of_one_limit_are_served_in_turn(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 7)
+        (claim,) = await claimed(store, jobs[0], limits=[at_most(1)])
+        await waiting(store, *jobs[1:5], limits=[at_most(1, line="large")])
+        await waiting(store, *jobs[5:7], limits=[at_most(1, line="small")])
+
+        order, last = [], jobs[0]
+        for _ in range(6):
+            await decided(store, last, claim)
+            (found,) = ids(await taken(store))
+            last = next(job for job in jobs if job.id == found)
+            order.append(last.run_id)
+            (claim,) = await claimed(store, last, limits=[at_most(1)])
+            await store.leave_line(last, PLACE)
+
+        assert order == ["r2", "r6", "r3", "r7", "r4", "r5"]
+
+
+async def test_a_rate_lets_as_many_begin_as_have_their_time(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 4)
+        limits = [rate(3_600_000.0, 2)]
+
+        claims = await claimed(store, *jobs, limits=limits)
+        for job in jobs[2:]:
+            await store.keep_place(job, PLACE, signed_message(job, KEYRING))
+
+        assert kinds(claims) == [Granted, Granted, Limited, Limited]
+        await decided(store, jobs[0], claims[0])
+        found = await taken(store)
+        assert found.messages == [] and found.next_s is not None and 3500 < found.next_s <= 3600
+
+
+async def test_a_rate_that_has_room_again_gives_it_to_who_waits_in_order(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 3)
+        await claimed(store, jobs[0], limits=[rate(100.0)])
+        await waiting(store, *jobs[1:], limits=[rate(100.0)])
+
+        order: list[str] = []
+        async with asyncio.timeout(60):
+            while len(order) < 2:
+                found = await taken(store)
+                order += ids(found)
+                await asyncio.sleep(min(0.05, found.next_s or 0.0))
+        assert order == [job.id for job in jobs[1:]]
+        assert kinds(await claimed(store, *jobs[1:], limits=[rate(100.0)])) == [Granted, Granted]
+
+
+async def test_who_has_room_by_one_limit_and_none_by_the_other_waits_for_that(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        limits = [rate(3_600_000.0, 2), at_most(1)]
+        (claim,) = await claimed(store, one, limits=limits)
+        await waiting(store, two, three, limits=limits)
+        await decided(store, one, claim)
+
+        # Two begins with the last of the rate; three goes to the rate's line once there is a place.
+        assert ids(await taken(store)) == [two.id]
+        (claim,) = await claimed(store, two, limits=limits)
+        await decided(store, two, claim)
+        await store.leave_line(two, PLACE)
+        found = await taken(store)
+        assert found.messages == [] and found.next_s is not None and found.next_s > 3500
+
+
+async def test_a_job_that_could_not_begin_by_its_second_limit_spends_nothing_of_the_first(
+    store_url: str,
+) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        await claimed(store, one, limits=[at_most(1)])
+        assert kinds(await claimed(store, two, limits=[rate(3_600_000.0), at_most(1)])) == [Limited]
+
+        assert kinds(await claimed(store, two, limits=[rate(3_600_000.0)])) == [Granted]
+
+
+async def test_each_key_of_a_limit_has_an_end(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 3)
+        limits = [at_most(1, "a"), rate(1.0)]
+        await claimed(store, jobs[0], limits=limits)
+        await waiting(store, *jobs[1:], limits=limits)
+        await taken(store)
+
+    with console(store_url) as client:
+        found = names(store_url, "mousetrap:limit*")
+        assert found and all(0 < client.pttl(key) <= 2 * 3_660_000 for key in found)
