@@ -244,7 +244,9 @@ def test_each_stage_s_worker_is_scaled_by_what_the_api_reports_of_its_queue() ->
             (urlsplit(each["metadata"]["url"]).path, each["metadata"]["valueLocation"]) for each in triggers
         ]
         assert sorted(paths) == sorted(
-            (f"/queues/{queue}", shown) for queue in served[worker] for shown in ("oldest_seconds", "ready")
+            (f"/queues/{queue}", shown)
+            for queue in served[worker]
+            for shown in ("oldest_seconds", "ready", "running")
         )
         for trigger in triggers:
             url = urlsplit(trigger["metadata"]["url"])

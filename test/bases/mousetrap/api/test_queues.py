@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mousetrap.api_keys import new_key
 from mousetrap.job_queue import connect
 from support.inbox import Inbox
+from support.manifests import of_kind
 from support.ports import closed_port
 from support.waiting import until
 
@@ -89,6 +91,25 @@ def test_a_key_that_may_read_is_enough_and_one_that_may_not_is_refused_with_the_
 
     assert api.get(QUEUE, headers={"Authorization": f"Bearer {reader}"}).status_code == 200
     assert api.get(QUEUE, headers={"Authorization": f"Bearer {starter}"}).status_code == 403
+
+
+def test_each_number_that_the_shipped_autoscaler_asks_for_is_in_the_answer(
+    serve: Serve, each_broker_url: str
+) -> None:
+    api = serve(broker_url=each_broker_url)
+    triggers = [
+        trigger["metadata"] for each in of_kind("ScaledObject") for trigger in each["spec"]["triggers"]
+    ]
+
+    found = {
+        (trigger["url"], trigger["valueLocation"]): api.get(urlsplit(trigger["url"]).path)
+        .raise_for_status()
+        .json()[trigger["valueLocation"]]
+        for trigger in triggers
+    }
+
+    assert len(found) == len(triggers)
+    assert set(found.values()) == {0}
 
 
 @pytest.mark.parametrize("absent", ["broker", "store"])

@@ -66,8 +66,8 @@ def test_a_worker_s_deployable_is_what_those_of_the_others_are(workspace: Path) 
         assert "corpus_worker.yaml" in yaml.safe_load(edits.read(f"{path}/kustomization.yaml"))["resources"]
     triggers = yaml.safe_load(edits.read(f"{folder}/keda/corpus_worker.yaml"))["spec"]["triggers"]
     assert [each["metadata"]["url"].rpartition("/")[2] for each in triggers] == [
-        *["corpus_find"] * 2,
-        *["corpus_read"] * 2,
+        *["corpus_find"] * 3,
+        *["corpus_read"] * 3,
     ]
     assert edits.exists("requirements/corpus_worker.txt") and edits.exists(
         "projects/corpus_worker/poetry.lock"

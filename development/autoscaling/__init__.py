@@ -1,0 +1,1 @@
+"""Simulates KEDA over the numbers of the API."""
