@@ -1,7 +1,7 @@
 """Runs the weather example on a stack of its own.
 
-`make weather` runs it. It serves the stations' files, starts a run, makes a schedule, lets that start another run, and removes all. With MOUSETRAP_BROKER_URL
-the queue is that RabbitMQ, otherwise the embedded one.
+`make weather` does it: serves the stations' files, starts a run, makes a schedule, lets that start another run, and removes all.
+With MOUSETRAP_BROKER_URL the queue is that RabbitMQ, otherwise the embedded one.
 """
 
 import json

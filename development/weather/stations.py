@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "stations"
+FOLDER = Path(__file__).parent / "files"
 
 
 def names() -> list[str]:

@@ -49,6 +49,10 @@ class Node:
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def ask(self, *command: str | bytes | int) -> Any:
         """The reply to a command of an administrator."""
         (reply,) = ask_blocking(f"valkey://default:{_PASSWORD}@{self.host}/0", [command], _REPLY_TIMEOUT_S)
