@@ -1,4 +1,4 @@
-"""Measures what a job costs on clusters of three, beside one of each.
+"""Measures what a job costs on clusters of three.
 
 `PYTHONPATH=development:test .venv/bin/python -m benchmarks.clusters [ROUNDS]` prints a table for docs/scale.md. All nodes are on this
 machine, so CPU for each job counts and rates do not: three machines would share it.
@@ -7,9 +7,10 @@ machine, so CPU for each job counts and rates do not: three machines would share
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,7 @@ from benchmarks.contenders import OURS
 from benchmarks.place import TROUBLE, Place
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_node import RabbitMQNode
-from support.valkey import OwnValkey, administrator
+from support.valkey import OwnValkey, administrator, empty
 from support.valkey_cluster import ValkeyCluster
 
 _RUNS = 3_000
@@ -34,6 +35,8 @@ class Servers:
     api: str
     store: str
     pids: Mapping[str, int]
+    #: Removes what the store holds of earlier rounds.
+    empty: Callable[[], None]
 
 
 def main(rounds: int) -> None:
@@ -67,22 +70,24 @@ def _servers(opened: ExitStack, folder: Path) -> Iterator[Servers]:
             {f"broker {n}": node.pid for n, node in enumerate(three.nodes)},
         ),
     }
-    stores: dict[str, tuple[str, dict[str, int | None]]] = {
-        "one Valkey": (administrator(valkey.url), {"store": valkey.pid}),
+    stores: dict[str, tuple[str, dict[str, int | None], Callable[[], None]]] = {
+        "one Valkey": (administrator(valkey.url), {"store": valkey.pid}, partial(empty, valkey.url)),
         "three with replicas": (
             cluster.url,
             {f"store {n}": node.pid for n, node in enumerate(cluster.nodes)},
+            cluster.empty,
         ),
     }
     for broker_name, (broker, api, broker_pids) in brokers.items():
-        for store_name, (store, store_pids) in stores.items():
+        for store_name, (store, store_pids, emptied) in stores.items():
             pids = {part: pid for part, pid in {**broker_pids, **store_pids}.items() if pid is not None}
-            yield Servers(f"{broker_name}, {store_name}", broker, api, store, pids)
+            yield Servers(f"{broker_name}, {store_name}", broker, api, store, pids, emptied)
 
 
 def _round(servers: Servers, folder: Path) -> Mapping[str, float]:
     """µs of CPU for each job, by worker, broker and store; nothing of a round that does not count."""
     folder.mkdir()
+    servers.empty()
     given = {"BENCH_BROKER": servers.broker, "BENCH_STORE": servers.store, "BENCH_COUNTS": str(folder)}
     try:
         with Place(

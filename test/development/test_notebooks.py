@@ -131,4 +131,4 @@ def test_beside_a_local_stack_they_find_addresses_and_keys_by_themselves(
     assert words == sum(range(1, 41))
     assert dict(kinds.iter_rows())["completed"] == 40
     assert spans["jobs"].to_list() == [40, 40]
-    assert len(picture.to_dict()["data"]["values"]) == 80
+    assert len(picture["data"]["values"]) == 80
