@@ -56,5 +56,9 @@ def test_a_wrong_expression_is_shown_at_its_field_without_script(
     expect(plain.locator(".error")).to_contain_text("never fires")
 
     plain.get_by_label("Cron").fill("0 4 * * *")
+    plain.get_by_label("While the last run goes on").select_option("queue one")
+    plain.get_by_label("Later by up to").fill("90")
     plain.get_by_role("button", name="Change").click()
     expect(plain.locator("#state .headline")).to_contain_text("At 04:00 every day")
+    expect(plain.locator("#state .facts")).to_contain_text("queue one")
+    expect(plain.locator("#state .facts")).to_contain_text("up to 1.5 min")

@@ -41,6 +41,8 @@ _schedule = TypeAdapter(shapes.Schedule)
 router = APIRouter(tags=["schedules"], route_class=Route)
 
 Name = Annotated[str, Path(pattern=PIPELINE_NAME, examples=["nightly"])]
+#: Of what one schedule is asked.
+_OF_ONE = (*NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.INVALID_REQUEST, Kind.STORE_AWAY)
 _CHANGING = refusals(
     *NO_ACCESS,
     Kind.UNKNOWN_SCHEDULE,
@@ -80,7 +82,7 @@ async def list_schedules(
 @router.get(
     "/schedules/{name}",
     dependencies=[may_read],
-    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+    responses=refusals(*_OF_ONE),
 )
 async def show_schedule(name: Name, schedules: WithSchedules) -> shapes.Schedule:
     """A schedule: its next ticks, what became of the last ones, and why it does not go on."""
@@ -144,9 +146,7 @@ async def change_schedule(
     "/schedules/{name}",
     dependencies=[may_operate],
     status_code=204,
-    responses=refusals(
-        *NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.SCHEDULE_IN_CODE, Kind.INVALID_REQUEST, Kind.STORE_AWAY
-    ),
+    responses=refusals(*_OF_ONE, Kind.SCHEDULE_IN_CODE),
 )
 async def remove_schedule(name: Name, schedules: WithSchedules, audit: WithAudit) -> None:
     """Removes a schedule; its runs go on. One that is declared in code is removed there, and here once it is orphaned."""
@@ -187,7 +187,7 @@ async def run_schedule(
 @router.post(
     "/schedules/{name}/pause",
     dependencies=[may_operate],
-    responses=refusals(*NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.INVALID_REQUEST, Kind.STORE_AWAY),
+    responses=refusals(*_OF_ONE),
 )
 async def pause_schedule(name: Name, schedules: WithSchedules, audit: WithAudit) -> shapes.Schedule:
     """Pauses a schedule: no tick of it fires. A second pause changes nothing."""
@@ -200,9 +200,7 @@ async def pause_schedule(name: Name, schedules: WithSchedules, audit: WithAudit)
 @router.post(
     "/schedules/{name}/resume",
     dependencies=[may_operate],
-    responses=refusals(
-        *NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.BODY_TOO_SLOW, Kind.INVALID_REQUEST, Kind.STORE_AWAY
-    ),
+    responses=refusals(*_OF_ONE, Kind.BODY_TOO_SLOW),
     openapi_extra=takes(Resume),
 )
 async def resume_schedule(
@@ -226,9 +224,7 @@ async def resume_schedule(
     "/schedules/{name}/backfill",
     dependencies=[may_operate],
     status_code=202,
-    responses=refusals(
-        *NO_ACCESS, Kind.UNKNOWN_SCHEDULE, Kind.BODY_TOO_SLOW, Kind.INVALID_REQUEST, Kind.STORE_AWAY
-    ),
+    responses=refusals(*_OF_ONE, Kind.BODY_TOO_SLOW),
     openapi_extra=takes(Backfill),
 )
 async def backfill_schedule(
