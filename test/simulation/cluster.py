@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import msgspec
 
 from mousetrap.dead_letters import DeadLetters, Selection
 from mousetrap.handlers import Binding
-from mousetrap.jobs import Job, Message, MousetrapError, dead_queue, decode, first_job
+from mousetrap.jobs import DEFAULT_PRIORITY, Job, Message, MousetrapError, dead_queue, decode, first_job
 from mousetrap.pipeline import Pipeline
 from mousetrap.run_store import RunConflict, RunFilter, StoredRun
 from mousetrap.run_store.keys import packed_run_key
@@ -155,11 +156,13 @@ class Cluster(Simulation):
 
     # Users
 
-    def submit(self, kind: str) -> str:
+    def submit(self, kind: str, priority: int = DEFAULT_PRIORITY) -> str:
         """Submits a new run."""
         run = f"run{len(self.runs) + 1}"
         self.runs.append(run)
-        self.ledger.facts[run] = RunFacts(kind.removeprefix(LARGE), large=kind.startswith(LARGE))
+        self.ledger.facts[run] = RunFacts(
+            kind.removeprefix(LARGE), large=kind.startswith(LARGE), priority=priority
+        )
         self._in_background(self._submit(run, is_new=True))
         return run
 
@@ -515,7 +518,7 @@ class Cluster(Simulation):
         node, facts = self._api(), self.ledger.facts[run]
         work = Piece(facts.kind) if self.drawn else Work(facts.kind, text=text_of(run) if facts.large else "")
         body = msgspec.json.encode(work)
-        options = OPTIONS.get(facts.kind, SubmitOptions())
+        options = replace(OPTIONS.get(facts.kind, SubmitOptions()), priority=facts.priority)
         try:
             submitter = Submitter(node.store, node.queue, KEYRING, self.pipelines)
             await submitter.submit(self._pipeline_of(run), body, run_id=run, options=options, is_new=is_new)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from mousetrap.jobs import Job
+from mousetrap.jobs import DEFAULT_PRIORITY, Job
 from mousetrap.run_store.keys import OPENED, OPENED_DELAYED
 from mousetrap.shapes import ENDS
 from mousetrap.testing.simulation.process import Process
@@ -70,6 +70,8 @@ class RunFacts:
     large: bool = False
     #: The schedule that started it; empty for a caller.
     schedule: str = ""
+    #: Of all its messages.
+    priority: int = DEFAULT_PRIORITY
     damaged: bool = False
     #: True if its submitter received the acceptance.
     accepted: bool = False
@@ -234,6 +236,8 @@ class Ledger:
         about = (job.id, job.accepted_ms, job.generation, job.attempt, fence)
         if self.bodies.setdefault(about, body) != body:
             self._report(f"{job.run_id}.{job.stage}#{job.attempt} was published with two contents")
+        if job.priority != self.facts[job.run_id].priority:
+            self._report(f"{job.run_id}.{job.stage}#{job.attempt} was published with priority {job.priority}")
 
     # What the store writes
 

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mousetrap.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
 from mousetrap.testing.simulation.clock import Livelock
 from mousetrap.testing.simulation.process import Fault
 from simulation import final_checks
@@ -31,6 +32,7 @@ _NO_FAULTS = {"submit_first", "submit", "cancel", "repair_and_redrive", "wait", 
 
 #: Seconds after each step: shorter than a call, than a handler, than a lease, and longer.
 then = st.sampled_from((0.0, 0.0015, 0.004, 0.02, 0.06, 0.6, 4.0, 12.0, 35.0, 70.0))
+priorities = st.sampled_from((DEFAULT_PRIORITY, LOWEST_PRIORITY, HIGHEST_PRIORITY))
 a_while = st.sampled_from((0.003, 0.5, 5.0, 25.0, 45.0))
 kinds = st.lists(st.sampled_from(tuple(KINDS)), min_size=1, max_size=3)
 graph_kinds = st.lists(st.sampled_from(GRAPH_KINDS), min_size=1, max_size=2)
@@ -103,16 +105,16 @@ class PromiseMachine(RuleBasedStateMachine):
 
     # Users
 
-    @initialize(kinds=kinds, then=then)
+    @initialize(kinds=kinds, then=then, priority=priorities)
     @recorded
-    def submit_first(self, kinds: list[str], then: float) -> None:
-        self._submit(kinds, then)
+    def submit_first(self, kinds: list[str], then: float, priority: int = DEFAULT_PRIORITY) -> None:
+        self._submit(kinds, then, priority)
 
     @precondition(lambda self: len(self.cluster.runs) < _MAX_RUNS)
-    @rule(kinds=kinds, then=then)
+    @rule(kinds=kinds, then=then, priority=priorities)
     @recorded
-    def submit(self, kinds: list[str], then: float) -> None:
-        self._submit(kinds, then)
+    def submit(self, kinds: list[str], then: float, priority: int = DEFAULT_PRIORITY) -> None:
+        self._submit(kinds, then, priority)
 
     @rule(run=runs, then=then)
     @recorded
@@ -235,11 +237,13 @@ class PromiseMachine(RuleBasedStateMachine):
         finally:
             self.cluster.end()
 
-    def _submit(self, kinds: list[str], then: float) -> None:
+    def _submit(self, kinds: list[str], then: float, priority: int = DEFAULT_PRIORITY) -> None:
         for kind in kinds:
             # Runs before wire format 5 have no limits, and a cluster keeps none.
             limited = kind.startswith("limited") and (not self.PACKED or self.SPLIT)
-            self.cluster.submit("slow" if limited else kind)
+            # The versions that began runs of earlier formats knew no priority.
+            level = priority if self.PACKED else DEFAULT_PRIORITY
+            self.cluster.submit("slow" if limited else kind, level)
         self._pass_time(then)
 
     def _pass_time(self, seconds: float) -> None:
@@ -288,17 +292,24 @@ class GraphRuns(PromiseMachine):
         if drawn is not None:
             super()._open(drawn)
 
-    @initialize(graph=graphs, kinds=graph_kinds, then=then, in_place=st.booleans())
+    @initialize(graph=graphs, kinds=graph_kinds, then=then, in_place=st.booleans(), priority=priorities)
     @recorded
-    def submit_first(self, graph: Parts, kinds: list[str], then: float, in_place: bool = False) -> None:
+    def submit_first(
+        self,
+        graph: Parts,
+        kinds: list[str],
+        then: float,
+        in_place: bool = False,
+        priority: int = DEFAULT_PRIORITY,
+    ) -> None:
         self._open(Drawn(graph, in_place=in_place, locks=not self.SPLIT))  # a cluster keeps no locks
-        self._submit(kinds, then)
+        self._submit(kinds, then, priority)
 
     @precondition(lambda self: len(self.cluster.runs) < _MAX_GRAPH_RUNS)
-    @rule(kinds=graph_kinds, then=then)
+    @rule(kinds=graph_kinds, then=then, priority=priorities)
     @recorded
-    def submit(self, kinds: list[str], then: float) -> None:
-        self._submit(kinds, then)
+    def submit(self, kinds: list[str], then: float, priority: int = DEFAULT_PRIORITY) -> None:
+        self._submit(kinds, then, priority)
 
     def teardown(self) -> None:
         if hasattr(self, "cluster"):
@@ -322,9 +333,9 @@ class ClusterMachine(BesideMachine):
         self.cluster.replace_store_server(pair, seconds)
         self._pass_time(then)
 
-    def _submit(self, kinds: list[str], then: float) -> None:
+    def _submit(self, kinds: list[str], then: float, priority: int = DEFAULT_PRIORITY) -> None:
         """A cluster keeps no locks."""
-        super()._submit([kind.replace("locked", "slow") for kind in kinds], then)
+        super()._submit([kind.replace("locked", "slow") for kind in kinds], then, priority)
 
 
 class SplitMachine(ClusterMachine):

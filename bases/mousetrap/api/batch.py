@@ -70,7 +70,7 @@ async def start_batch(
 ) -> Response:
     """Starts up to 10,000 runs: each line of the body is `{"input": …}`, and answered by a line, in order.
 
-    A line may have `id` or `unique` (an idempotency key), `delay` or `at`, `expires_in` and `tags`, as a single run has. The answer to line n is
+    A line may have `id` or `unique` (an idempotency key), `delay` or `at`, `expires_in`, `priority` and `tags`, as a single run has. The answer to line n is
     `{"line": n, "run_id": …, "new": true, "url": …}` or `{"line": n, "run_id": …, "problem": …}`; blank lines have none. A line
     that is refused stops no other; while broker or store is away, one line a second is tried, and after a few seconds the others
     are `not-tried`: nothing of them is kept. What was accepted stays accepted: to send a refused line again is safe with its

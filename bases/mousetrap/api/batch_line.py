@@ -9,6 +9,7 @@ from mousetrap.api.known import RUN_ID
 from mousetrap.api.options import MAX_EXPIRY_S
 from mousetrap.api.problems import Kind, Problem, document
 from mousetrap.api.start import PRINTABLE
+from mousetrap.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, Priority
 from mousetrap.submit_run import Accepted
 
 #: The ends are `\Z`: after a `$`, a line break could follow.
@@ -26,6 +27,7 @@ class BatchLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     at: str | None = None
     expires_in: Annotated[float, Meta(gt=0, le=MAX_EXPIRY_S)] | None = None
     tags: tuple[str, ...] = ()
+    priority: Priority = DEFAULT_PRIORITY
 
     @property
     def body(self) -> bytes:
@@ -46,6 +48,7 @@ LINE_SCHEMA: dict[str, Any] = {
         "at": {"type": "string", "format": "date-time"},
         "expires_in": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_EXPIRY_S},
         "tags": {"type": "array", "items": {"type": "string"}},
+        "priority": {"type": "integer", "minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY},
     },
 }
 _decoder = msgspec.json.Decoder(BatchLine)

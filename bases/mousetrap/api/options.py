@@ -29,13 +29,19 @@ class Asked(Protocol):
     def tags(self) -> tuple[str, ...]:
         """The caller's own words."""
 
+    @property
+    def priority(self) -> int:
+        """0 to 9."""
+
 
 def read_options(asked: Asked, place: str, now: datetime) -> SubmitOptions:
     """The options at the time `now`. Raises Problem, with `place` before the option's name."""
     try:
         at = None if asked.at is None else _read_at(asked.at)
         delay_s = delay_until(delay=asked.delay, at=at, now=now)
-        return SubmitOptions(delay_s=delay_s, expires_in=asked.expires_in, tags=asked.tags)
+        return SubmitOptions(
+            delay_s=delay_s, expires_in=asked.expires_in, tags=asked.tags, priority=asked.priority
+        )
     except OptionInvalid as error:
         raise Problem(Kind.INVALID_REQUEST, str(error), where=f"{place}.{error.option}") from None
 

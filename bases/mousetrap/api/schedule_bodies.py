@@ -8,6 +8,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from mousetrap.api.problems import Kind, Problem
+from mousetrap.jobs import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
 from mousetrap.schedules import Missed, Overlap, Schedule, ScheduleWrong
 
 #: A hundred years, in seconds and in milliseconds.
@@ -43,6 +44,12 @@ class ScheduleEdit(BaseModel):
     jitter: float = Field(0.0, ge=0, le=86_400, description="Seconds.")
     expires_after: float | None = Field(None, gt=0, lt=_LONGEST_S, description="Seconds.")
     tags: list[str] = Field([], max_length=15)
+    priority: int = Field(
+        DEFAULT_PRIORITY,
+        ge=LOWEST_PRIORITY,
+        le=HIGHEST_PRIORITY,
+        description="Of its runs: the highest goes first.",
+    )
 
     def applied(self, schedule: Schedule, input: bytes | None) -> Schedule:
         """The schedule with the members that were given. Raises Problem."""

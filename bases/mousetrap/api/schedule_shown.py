@@ -36,6 +36,7 @@ def shown_schedule(record: Record, now_ms: int) -> shapes.Schedule:
         jitter=it.jitter.total_seconds(),
         expires_after=it.expires_after.total_seconds() if it.expires_after else None,
         tags=it.tags,
+        priority=it.priority,
         origin=record.origin,
         created_ms=record.created_ms,
         changed_ms=record.changed_ms,

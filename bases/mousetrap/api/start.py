@@ -21,7 +21,14 @@ from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
 from mousetrap.api.wait import Wait, ended_run, room_to_wait
 from mousetrap.api_keys import Scope
-from mousetrap.jobs import PublishUnconfirmed, QueueUnreachable, StoreUnreachable
+from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    PublishUnconfirmed,
+    QueueUnreachable,
+    StoreUnreachable,
+)
 from mousetrap.pipeline import Pipeline
 from mousetrap.submit_run import KEY_FORM, Accepted, SubmitOptions, new_run_id, run_id_of_key
 
@@ -107,6 +114,12 @@ class TermsQuery(BaseModel):
         tuple[str, ...],
         Field(description="Words of your own, at most 16 of at most 64 characters, each as `tags=…`."),
     ] = ()
+    priority: Annotated[
+        int,
+        Field(
+            ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY, description="Of all its jobs: the highest goes first."
+        ),
+    ] = DEFAULT_PRIORITY
 
 
 class StartQuery(TermsQuery):
@@ -140,7 +153,7 @@ async def start_run(
 
     Accepted means kept. A repeat with the same Idempotency-Key or run_id, and the same body, returns the first run, with
     the header `Idempotent-Replayed`: after an error 503, and when no answer came, that is how to try again. An error after which
-    the run may be done all the same has its `run_id`. A repeat changes neither the first run's begin nor its tags.
+    the run may be done all the same has its `run_id`. A repeat changes neither the first run's begin, nor its priority, nor its tags.
 
     With `wait` the answer comes when the run has ended: 200 with the whole run, whatever its end; 202 as ever when the
     time is over, and the run goes on. It needs a key with the scope `read` as well.

@@ -31,6 +31,10 @@ def publish(
     tag: Annotated[
         list[str] | None, typer.Option(help="A word of your own that is shown with them; can be repeated.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(metavar="0..9", help="Where jobs wait, the highest goes first; 4 is the default."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a run of each pipeline that takes the topic. Exits 2 when none does, and names the topics that are taken."""
@@ -44,6 +48,7 @@ def publish(
         at=at,
         expires_in=seconds("--expires-in", expires_in) if expires_in else None,
         tags=tuple(tag or ()),
+        priority=priority,
     )
     if at:
         time_of("--at", at)

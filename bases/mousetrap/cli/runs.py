@@ -33,7 +33,7 @@ def run(
         str | None,
         typer.Option(
             metavar="FILE|-",
-            help='Start a run for each line: {"input": …}, with id, unique, delay, at, expires_in or tags beside it.',
+            help='Start a run for each line: {"input": …}, with id, unique, delay, at, expires_in, priority or tags beside it.',
         ),
     ] = None,
     key: Annotated[
@@ -59,6 +59,10 @@ def run(
     tag: Annotated[
         list[str] | None, typer.Option(help="A word of your own that is shown with it; can be repeated.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(metavar="0..9", help="Where jobs wait, the highest goes first; 4 is the default."),
+    ] = None,
     wait: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +84,7 @@ def run(
         at=at,
         expires_in=seconds("--expires-in", expires_in) if expires_in else None,
         tags=tuple(tag or ()),
+        priority=priority,
     )
     limit = seconds("--wait", wait) if wait else None
     due = time_of("--at", at) if at else None
@@ -259,7 +264,7 @@ def _check_alone(options: "StartOptions", given: str, wait: str | None) -> None:
     if options != StartOptions() or given != "{}" or wait:
         raise Misused(
             "--batch takes inputs and options from its lines: leave out --input, --key, --id, --delay, --at, --expires-in, "
-            "--tag and --wait"
+            "--priority, --tag and --wait"
         )
 
 

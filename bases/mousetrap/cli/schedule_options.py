@@ -43,6 +43,13 @@ def schedule_members(
     tag: Annotated[
         list[str] | None, typer.Option(help="A word of your own for its runs; can be repeated.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            metavar="0..9",
+            help="Of its runs: the highest goes first; 4 is the default.",
+        ),
+    ] = None,
 ) -> Any:
     """The members that these options name, as the API takes them."""
     import msgspec
@@ -55,6 +62,7 @@ def schedule_members(
         "tick_as": tick_as,
         "missed": missed,
         "overlap": overlap,
+        "priority": priority,
     }
     members: dict[str, Any] = {name: value for name, value in words.items() if value is not None}
     for name, span in spans.items():

@@ -16,7 +16,7 @@ from mousetrap.blobs import has_files
 from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
 from mousetrap.client.http_batch import answers_of, batches_of, without_an_answer
 from mousetrap.client.http_errors import error_of
-from mousetrap.jobs import PublishUnconfirmed, StoreUnreachable
+from mousetrap.jobs import DEFAULT_PRIORITY, PublishUnconfirmed, StoreUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.shapes import Accepted as AcceptedShape
@@ -203,6 +203,7 @@ def _params(options: StartOptions) -> dict[str, Any]:
         "at": options.at.isoformat() if options.at else None,
         "expires_in": options.expires_in,
         "tags": options.tags or None,
+        "priority": None if options.priority == DEFAULT_PRIORITY else options.priority,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -10,7 +10,7 @@ import msgspec
 from mousetrap.api_client import BatchReply
 from mousetrap.client.backend import Submission
 from mousetrap.client.http_errors import error_of
-from mousetrap.jobs import PublishUnconfirmed
+from mousetrap.jobs import DEFAULT_PRIORITY, PublishUnconfirmed
 from mousetrap.submit_run import Accepted
 
 #: Lines of one batch, and bytes: enough that a request costs nothing beside its runs, and little is lost with one.
@@ -25,6 +25,7 @@ class _Line(msgspec.Struct, omit_defaults=True, kw_only=True):
     at: str | None = None
     expires_in: float | str | None = None
     tags: tuple[str, ...] = ()
+    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def _written(submission: Submission) -> bytes:
             at=options.at.isoformat() if options.at else None,
             expires_in=_number(options.expires_in),
             tags=options.tags,
+            priority=options.priority,
         )
     )
 

@@ -39,7 +39,7 @@ _BY_KIND: Mapping[str, Callable[[str], Exception]] = {
     "too-many-requests": StoreUnreachable,
 }
 #: The options of a submission, as a problem's place names them.
-_OPTIONS = frozenset(("delay", "at", "expires_in", "tags"))
+_OPTIONS = frozenset(("delay", "at", "expires_in", "priority", "tags"))
 
 
 def error_of(problem: Problem, run_id: str, otherwise: str) -> Exception:

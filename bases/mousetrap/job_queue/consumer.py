@@ -13,7 +13,7 @@ from mousetrap.job_queue.errors import explain
 from mousetrap.job_queue.link import BACKOFF, Link
 from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S, declare
 from mousetrap.job_queue.topology.topology import Topology
-from mousetrap.jobs import Delivery
+from mousetrap.jobs import Delivery, Subscription, queues_of
 from mousetrap.shutdown import end_tasks
 
 #: After so long without a delivery the channel is replaced. A quorum queue that is deleted and declared again within
@@ -35,15 +35,18 @@ class Consumer:
         self._subscriptions: list[RabbitSubscription] = []
         self._link = Link("consume", lambda: open_connection(parameters()), status, _no_set_up)
 
-    def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> "RabbitSubscription":
-        """Begins to receive from `queue`."""
+    def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
+        """Begins to receive from `queue`, and from its high queue."""
         self._link.start()
-        subscription = RabbitSubscription(self._link, self._topology, queue, prefetch, receive)
-        self._subscriptions = [*(each for each in self._subscriptions if not each.ended), subscription]
-        return subscription
+        of_each = [
+            RabbitSubscription(self._link, self._topology, name, prefetch, receive)
+            for name in queues_of(queue)
+        ]
+        self._subscriptions = [*(each for each in self._subscriptions if not each.ended), *of_each]
+        return Subscriptions(*of_each)
 
     def waiting_since(self, queue: str) -> int | None:
-        """Milliseconds since 1970: no message in `queue` began to wait earlier. None where that is unknown."""
+        """Milliseconds since 1970: no message in this one queue began to wait earlier. None where that is unknown."""
         since = max((each.waiting_since for each in self._subscriptions if each.queue == queue), default=0)
         return 1000 * since or None
 
@@ -139,6 +142,21 @@ class RabbitSubscription:
             _log.info("queue %s: subscribed again", self.queue)
             self._failures = 0
         return self._deliveries
+
+
+class Subscriptions:
+    """A stage's subscriptions as one: that of its queue, and that of its high queue."""
+
+    def __init__(self, usual: RabbitSubscription, *others: RabbitSubscription) -> None:
+        self._usual = usual
+        self._all = (usual, *others)
+
+    async def begun(self) -> None:
+        """Of the stage's queue alone: where the other is not made yet, usual jobs are done all the same."""
+        await self._usual.begun()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(each.stop() for each in self._all))
 
 
 async def _no_set_up(_connection: Connection) -> None:

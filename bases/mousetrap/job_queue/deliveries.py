@@ -12,7 +12,7 @@ from pika.exceptions import AMQPError
 from mousetrap.job_queue.amqp import frames
 from mousetrap.job_queue.amqp.connection import ask, close_channel
 from mousetrap.job_queue.amqp.properties import read
-from mousetrap.jobs import Delivery, Message
+from mousetrap.jobs import Delivery, Message, stage_queue
 
 _log = logging.getLogger("mousetrap.job_queue")
 
@@ -30,7 +30,8 @@ class OpenDeliveries:
     """
 
     def __init__(self, queue: str, channel: Any, receive: Callable[[Delivery], None]) -> None:
-        self._queue = queue
+        #: What it takes from, and the queue that its deliveries are of: a high queue's are its stage's.
+        self._source, self._queue = queue, stage_queue(queue)
         self._channel = channel
         self._receive = receive
         self._loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ class OpenDeliveries:
         await ask(self._channel, self._channel.basic_qos, prefetch_count=prefetch)
         self._channel.connection.deliver(self._channel, self._tag, self._on_delivered)
         consume = self._channel.basic_consume
-        await ask(self._channel, consume, self._queue, self.receive, consumer_tag=self._tag)
+        await ask(self._channel, consume, self._source, self.receive, consumer_tag=self._tag)
 
     async def until_quiet(self, seconds: float) -> bool:
         """True after so long without a delivery and without an open one; False when the channel is lost."""

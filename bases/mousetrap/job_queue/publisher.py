@@ -17,7 +17,16 @@ from mousetrap.job_queue.topology import delay_ladder
 from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S
 from mousetrap.job_queue.topology.topology import JOBS, Topology
 from mousetrap.job_queue.wire import OpenWire, Wire
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, Settled, check_delay, until_settled
+from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    Message,
+    PublishUnconfirmed,
+    QueueFull,
+    Settled,
+    check_delay,
+    queue_for,
+    until_settled,
+)
 from mousetrap.shutdown import end_tasks
 
 #: One timer checks all deadlines, so many times per deadline.
@@ -135,7 +144,7 @@ class Publisher:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the broker has the message. Raises as `Queue.publish` does."""
         check_delay(after)
-        if after and queue not in self.topology.names:
+        if after and queue_for(queue, message.priority) not in self.topology.names:
             # The ladder takes any: a missing queue would show only at its end.
             await self.learn(queue)
         try:
@@ -149,6 +158,8 @@ class Publisher:
         self._begin(queue, message, 0.0, settled)
 
     def _begin(self, queue: str, message: Message, after: float, settled: Settled) -> Pending:
+        if message.priority != DEFAULT_PRIORITY:
+            queue = queue_for(queue, message.priority)
         exchange, key = (JOBS, queue) if not after else delay_ladder.way_down(queue, after)
         pending = Pending(
             settled=settled,

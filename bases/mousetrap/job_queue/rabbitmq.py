@@ -13,13 +13,13 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from mousetrap.job_queue.amqp import address
 from mousetrap.job_queue.amqp.connection import ask, close_channel, open_channel, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
-from mousetrap.job_queue.consumer import Consumer, RabbitSubscription
-from mousetrap.job_queue.counts import Counter
+from mousetrap.job_queue.consumer import Consumer
+from mousetrap.job_queue.counts import Counter, Counts
 from mousetrap.job_queue.errors import explain, is_missing, not_declared, silence_pika, unroutable
 from mousetrap.job_queue.instrumented import warn_if_instrumented
 from mousetrap.job_queue.publisher import Publisher, Way
 from mousetrap.job_queue.pull import Puller
-from mousetrap.job_queue.topology.declare import LOOKS_AT_NOTHING, declare
+from mousetrap.job_queue.topology.declare import declare
 from mousetrap.job_queue.topology.topology import topology
 from mousetrap.job_queue.wire import open_loop_wire
 from mousetrap.jobs import (
@@ -28,8 +28,10 @@ from mousetrap.jobs import (
     Delivery,
     MousetrapError,
     QueueOptions,
+    Subscription,
     limit_reached,
     possible_limits,
+    queues_of,
 )
 
 #: For a request to the broker; the API answers within two seconds.
@@ -87,9 +89,7 @@ class RabbitQueue:
         self._counter = Counter(self._channel)
         self._publisher.link.start()
 
-    async def consume(
-        self, queue: str, prefetch: int, receive: Callable[[Delivery], None]
-    ) -> RabbitSubscription:
+    async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
         return self._consumer.consume(queue, prefetch, receive)
 
     async def declare_queue(self, queue: str) -> None:
@@ -100,30 +100,33 @@ class RabbitQueue:
         return await self._puller.claim(queue, wait)
 
     async def count_ready(self, queue: str) -> int:
-        return int((await self._declared(queue)).message_count)
-
-    async def _declared(self, queue: str) -> Any:
-        """What the broker reports of a queue. Raises QueueUnreachable or Unroutable."""
-        try:
-            async with self._channel() as channel:
-                for _ in range(LOOKS_AT_NOTHING):
-                    found = await ask(channel, channel.queue_declare, queue, passive=True)
-                    if found.message_count or found.consumer_count:
-                        break
-        except ChannelClosedByBroker as error:
-            raise unroutable(queue) from error
-        return found
+        return (await self.backlog(queue)).ready
 
     async def backlog(self, queue: str) -> Backlog:
-        """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""
-        found = await self._declared(queue)
-        since_ms = self._consumer.waiting_since(queue)
-        return Backlog(int(found.message_count), since_ms, int(found.consumer_count))
+        found = await self.backlogs([queue])
+        if queue not in found:
+            raise unroutable(queue)
+        return found[queue]
 
     async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:
-        counted = await self._counter.count(queues)
-        since = self._consumer.waiting_since
-        return {name: Backlog(ready, since(name), consumers) for name, (ready, consumers) in counted.items()}
+        """Only a consumer knows since when messages wait: on RabbitMQ, reading a message takes it."""
+        names = list(dict.fromkeys(queues))
+        # High queues come last: one that is missing costs the others nothing.
+        high = [name for queue in names for name in queues_of(queue)[1:]]
+        counted = await self._counter.count([*names, *high])
+        return {queue: self._backlog(queue, counted) for queue in names if queue in counted}
+
+    def _backlog(self, queue: str, counted: Mapping[str, Counts]) -> Backlog:
+        """Of a stage's queue together with its high queue, whose consumers are the same workers."""
+        there = [name for name in queues_of(queue) if name in counted]
+        waiting = [name for name in there if counted[name][0]] or [queue]
+        since = [self._consumer.waiting_since(name) for name in waiting]
+        known = [each for each in since if each is not None]
+        return Backlog(
+            sum(counted[name][0] for name in there),
+            min(known) if len(known) == len(since) else None,
+            counted[queue][1],
+        )
 
     async def browse(self, queue: str, most: int, most_bytes: int) -> None:
         """None: on RabbitMQ, reading a message takes it."""
@@ -143,7 +146,7 @@ class RabbitQueue:
 
     async def _learn(self, queue: str) -> None:
         """Takes a queue that another process declared for one of ours. Raises Unroutable where there is none."""
-        await self._declared(queue)
+        await self.count_ready(queue)
         await self._declare(queue)
 
     async def _declare(self, queue: str) -> None:

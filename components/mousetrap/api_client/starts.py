@@ -25,6 +25,8 @@ class StartOptions:
     #: Seconds after which no job of it is begun any more.
     expires_in: float | None = None
     tags: tuple[str, ...] = ()
+    #: 0 to 9, the highest of which goes first; None for the default.
+    priority: int | None = None
 
     def params(self) -> Mapping[str, Any]:
         """Those that a query has, by their names there."""
@@ -35,6 +37,7 @@ class StartOptions:
                 "at": self.at,
                 "expires_in": self.expires_in,
                 "tags": self.tags,
+                "priority": self.priority,
             }
         )
 

@@ -44,18 +44,36 @@ from mousetrap.jobs.queue import (
     Publishes,
     Queue,
     Subscription,
-    dead_queue,
 )
 from mousetrap.jobs.queue_options import QueueOptions
+from mousetrap.jobs.stage_queues import (
+    HIGH,
+    Priority,
+    dead_queue,
+    high_queue,
+    queue_for,
+    queues_of,
+    stage_queue,
+)
 from mousetrap.jobs.trace_context import TraceContext, read_trace, trace_text
-from mousetrap.shapes import Failure, Reference
+from mousetrap.shapes import (
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    Failure,
+    Reference,
+)
 
 __all__ = [
+    "DEFAULT_PRIORITY",
     "HEADER_PREFIX",
+    "HIGH",
+    "HIGHEST_PRIORITY",
     "IN_FANS",
     "LARGEST_INLINE",
     "LARGEST_PAYLOAD",
     "LONGEST_DELAY_S",
+    "LOWEST_PRIORITY",
     "MAX_BODY_BYTES",
     "MAX_CHILDREN",
     "MAX_HEADERS_BYTES",
@@ -82,6 +100,7 @@ __all__ = [
     "PayloadUnusable",
     "Place",
     "Posted",
+    "Priority",
     "PublishUnconfirmed",
     "Publishes",
     "Queue",
@@ -105,12 +124,16 @@ __all__ = [
     "decode",
     "encode",
     "first_job",
+    "high_queue",
     "length_limit_reached",
     "limit_reached",
     "new_runs",
     "possible_limits",
+    "queue_for",
+    "queues_of",
     "read_trace",
     "signed_message",
+    "stage_queue",
     "trace_text",
     "until_settled",
 ]

@@ -11,6 +11,7 @@ import msgspec
 
 from mousetrap.jobs.job import IN_FANS, PAYLOAD_BESIDE, Job, JobHead
 from mousetrap.jobs.queue import Message
+from mousetrap.shapes import DEFAULT_PRIORITY
 from mousetrap.signing import Keyring
 
 #: The first byte of a message of format 5 or 6. No JSON begins with a capital letter.
@@ -40,7 +41,7 @@ def encode(job: Job) -> bytes:
 def signed_message(job: Job, keyring: Keyring) -> Message:
     """The job as a signed message."""
     body = encode(job)
-    return Message(job.id, body, keyring.headers(body))
+    return Message(job.id, body, keyring.headers(body), job.priority)
 
 
 def decode(body: bytes) -> Job:
@@ -114,13 +115,15 @@ def _version(text: bytes) -> int:
 
 
 def _early(job: Job) -> dict[str, Any]:
-    """The fields of a job of a format before 5: these had no fans, and have no field more."""
-    fields = ((name, getattr(job, name)) for name in job.__struct_fields__ if name != "fans")
+    """The fields of a job of a format before 5: these had no fans, and have no field more but another priority."""
+    left_out = ("fans", "priority") if job.priority == DEFAULT_PRIORITY else ("fans",)
+    fields = ((name, getattr(job, name)) for name in job.__struct_fields__ if name not in left_out)
     return {name: value for name, value in fields if value is not msgspec.UNSET}
 
 
 def _head(job: Job) -> JobHead:
-    return JobHead(
+    # As in `_job`: all but the rarest argument.
+    head = JobHead(
         v=job.v,
         id=job.id,
         run_id=job.run_id,
@@ -137,6 +140,7 @@ def _head(job: Job) -> JobHead:
         fans=job.fans,
         trace=job.trace,
     )
+    return head if job.priority == DEFAULT_PRIORITY else msgspec.structs.replace(head, priority=job.priority)
 
 
 def _job(head: JobHead, payload: msgspec.Raw) -> Job:
@@ -158,7 +162,9 @@ def _job(head: JobHead, payload: msgspec.Raw) -> Job:
         fans=head.fans,
         payload=payload,
     )
-    return job if head.trace is msgspec.UNSET else msgspec.structs.replace(job, trace=head.trace)
+    if head.trace is msgspec.UNSET and head.priority == DEFAULT_PRIORITY:
+        return job
+    return msgspec.structs.replace(job, trace=head.trace, priority=head.priority)
 
 
 class _Versioned(msgspec.Struct):

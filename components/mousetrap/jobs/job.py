@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from mousetrap.jobs.errors import PayloadAltered
+from mousetrap.jobs.stage_queues import Priority
 from mousetrap.jobs.trace_context import TraceContext
 from mousetrap.pipeline import (
     MOST_NESTED,
@@ -18,7 +19,7 @@ from mousetrap.pipeline import (
     payload_as_text,
     payload_as_written,
 )
-from mousetrap.shapes import Reference
+from mousetrap.shapes import DEFAULT_PRIORITY, Reference
 
 #: The namespace of our job ids; any constant would do, changing it would break the deduplication of jobs in flight.
 _JOBS = UUID("6f3c1a52-0d0e-5a86-9f0b-7c1d2e4b8a90")
@@ -81,6 +82,8 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fans: Annotated[tuple[Place, ...], Meta(max_length=MOST_NESTED)] = ()
     #: Where the job is in its run's trace; not there unless the run is traced. A version that knows none reads past it.
     trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
+    #: That of its run. Not written where it is the default, and a version that knows none reads past it.
+    priority: Priority = DEFAULT_PRIORITY
 
 
 class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
@@ -193,6 +196,7 @@ class Job(JobHead, frozen=True, kw_only=True, omit_defaults=False):
             reference=reference,
             fans=self.fans,
             trace=self.trace,
+            priority=self.priority,
             payload=msgspec.Raw(payload),
         )
 
@@ -272,6 +276,7 @@ def first_job(
     reference: Reference | msgspec.UnsetType = msgspec.UNSET,
     v: Literal[2, 5] | None = None,
     trace: TraceContext | msgspec.UnsetType = msgspec.UNSET,
+    priority: int = DEFAULT_PRIORITY,
 ) -> Job:
     """The job that starts a run. `v` is the wire format of a run that was opened before; None for that of new runs."""
     return Job(
@@ -284,6 +289,7 @@ def first_job(
         expires_ms=expires_ms,
         reference=reference,
         trace=trace,
+        priority=priority,
         payload=msgspec.Raw(payload),
     )
 

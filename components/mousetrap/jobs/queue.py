@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from mousetrap.jobs.posted import Settled
+from mousetrap.shapes import DEFAULT_PRIORITY
 
 #: Bytes of a payload in its message. RabbitMQ 4 takes messages of up to 16 MiB, including the envelope and a margin.
 LARGEST_INLINE = 8 * 1024 * 1024
@@ -21,6 +22,8 @@ class Message(msgspec.Struct, frozen=True):
     id: str
     body: bytes
     headers: Mapping[str, str] = {}
+    #: 0 to 9: above the default it goes to the queue that is taken from first.
+    priority: int = DEFAULT_PRIORITY
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -117,7 +120,10 @@ class Queue(Publishes, Protocol):
         ...
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
-        """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled."""
+        """Calls `receive` on the event loop for each delivery, with at most `prefetch` of them unsettled.
+
+        Of priorities above the default as many more are: what has arrived of the others does not stand in their way.
+        """
         ...
 
     async def count_ready(self, queue: str) -> int:
@@ -170,8 +176,3 @@ class ClaimQueue(Outlet, Protocol):
     async def claim(self, queue: str, wait: float) -> Claim | None:
         """The next message of `queue`, as soon as there is one; None after `wait` seconds. Raises QueueUnreachable."""
         ...
-
-
-def dead_queue(queue: str) -> str:
-    """The queue of the dead letters of `queue`."""
-    return f"{queue}.dead"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.jobs import DEFAULT_PRIORITY
 from mousetrap.outbox.errors import RowUnreadable
 from mousetrap.submit_run import OptionInvalid, SubmitOptions, check_identity
 
@@ -29,6 +30,7 @@ class Entry:
     due_ms: int | None
     expires_ms: int | None
     tags: tuple[str, ...]
+    priority: int
     #: Milliseconds since 1970.
     created_ms: int
 
@@ -41,12 +43,29 @@ class Entry:
             delay_s=0.0 if self.due_ms is None else max(0, self.due_ms - now_ms) / 1000,
             expires_in=None if self.expires_ms is None else max(_OVER_MS, self.expires_ms - now_ms) / 1000,
             tags=self.tags,
+            priority=self.priority,
         )
+
+
+class _Words(msgspec.Struct, frozen=True, kw_only=True):
+    """What the column `tags` holds of a run with another priority than the default; of others it holds the tags alone."""
+
+    tags: tuple[str, ...]
+    priority: int = DEFAULT_PRIORITY
+
+
+def kept_words(options: SubmitOptions) -> Any:
+    """What the column `tags` is to hold. A column of its own would have each user change a table of theirs."""
+    if options.priority == DEFAULT_PRIORITY:
+        return options.tags
+    return _Words(tags=options.tags, priority=options.priority)
 
 
 def read_entry(row: Mapping[str, Any]) -> Entry:
     """The entry of a row. Raises RowUnreadable, with the column, for a row that something else wrote."""
     try:
+        words = msgspec.json.decode(_typed(row, "tags", str), type=tuple[str, ...] | _Words)
+        words = words if isinstance(words, _Words) else _Words(tags=words)
         return Entry(
             id=row["id"],
             key=_typed(row, "key", str),
@@ -55,7 +74,8 @@ def read_entry(row: Mapping[str, Any]) -> Entry:
             input=_typed(row, "input", str).encode(),
             due_ms=_typed(row, "due_ms", int | None),
             expires_ms=_typed(row, "expires_ms", int | None),
-            tags=msgspec.json.decode(_typed(row, "tags", str), type=tuple[str, ...]),
+            tags=words.tags,
+            priority=words.priority,
             created_ms=_typed(row, "created_ms", int),
         )
     except msgspec.MsgspecError as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from mousetrap.blobs import has_files
 from mousetrap.handlers import Call, Chain, Task
+from mousetrap.outbox.entry import kept_words
 from mousetrap.outbox.table import DEFAULT_TABLE, LONGEST_KEY, WAITING, row_class
 from mousetrap.pipeline import ContractBroken, Pipeline, write
 from mousetrap.submit_run import OptionInvalid, RunOptions, new_run_id, read_options
@@ -67,7 +68,7 @@ def submit_on_commit(
     row.input = body.decode()
     row.due_ms = math.ceil((now_s + terms.delay_s) * 1000) if terms.delay_s else None
     row.expires_ms = None if terms.expires_in is None else math.ceil((now_s + terms.expires_in) * 1000)
-    row.tags = msgspec.json.encode(terms.tags).decode()
+    row.tags = msgspec.json.encode(kept_words(terms)).decode()
     session.add(row)
     return str(row.run_id)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mousetrap.jobs import TraceContext
+from mousetrap.jobs import DEFAULT_PRIORITY, TraceContext
 from mousetrap.run_store.damage import Fields
 from mousetrap.shapes import Event, Failure, Progress, Reference, Run, RunState
 
@@ -61,6 +61,7 @@ def read_run(
         failure=_whole(read.json("failure", Failure), timeline),
         progress=read.json("progress", Progress),
         due_ms=read.number("due_ms", 0) or None,
+        priority=read.number("priority", DEFAULT_PRIORITY),
         tags=read.json("tags", tuple[str, ...]) or (),
         timeline=timeline,
         unreadable=(*damage, *read.faults),

@@ -2,14 +2,14 @@
 
 A record is one string: a state byte (and a job's fence as eight hexadecimal digits), one line of JSON facts, and after a line
 feed what the facts are about: a run's input, a job's verdict. Facts are flat: what is nested is JSON as text, so that Lua
-keeps it as it is. A fact of no value (0, empty) is not written. `lua/packed/records.lua` has the same codec.
+keeps it as it is. A fact of no value (0, empty; the default priority) is not written. `lua/packed/records.lua` has the same codec.
 """
 
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from mousetrap.jobs import PAYLOAD_BESIDE, Job, new_runs
+from mousetrap.jobs import DEFAULT_PRIORITY, PAYLOAD_BESIDE, Job, new_runs
 from mousetrap.run_store.keys import job_key, packed_job_key, packed_run_key, run_key
 
 Facts = TypeVar("Facts")
@@ -57,6 +57,8 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rerun_of: str = ""
     #: JSON: an array of texts.
     tags: str = ""
+    #: Of its jobs. No signature is about it: their messages have it, which are signed.
+    priority: int = DEFAULT_PRIORITY
     #: JSON: the TraceContext of its first job, where the run is traced. No signature is about it.
     trace: str = ""
     #: Of its opening: see `signed_records.sign_opening`.

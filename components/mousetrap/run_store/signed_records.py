@@ -8,6 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
     Done,
     GiveUp,
     Job,
@@ -60,6 +63,7 @@ class Opening:
     #: Whether the run's record is packed, and so its jobs of wire format 5.
     is_packed: bool
     trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
+    priority: int = DEFAULT_PRIORITY
 
     def first_job(self, run_id: str) -> Job:
         """The job that starts the run."""
@@ -73,6 +77,7 @@ class Opening:
             reference=self.reference,
             v=5 if self.is_packed else 2,
             trace=self.trace,
+            priority=self.priority,
         )
 
 
@@ -158,7 +163,7 @@ def packed_opening(run_id: str, record: RunRecord, keyring: Keyring) -> Opening:
         facts.input_reference,
     )
     opening = read_opening(run_id, [str(field).encode() for field in fields], keyring)
-    return replace(opening, is_packed=True, trace=read_trace(facts.trace))
+    return replace(opening, is_packed=True, trace=read_trace(facts.trace), priority=_priority(facts.priority))
 
 
 def _verdict_of(job: Job) -> Sequence[str | int]:
@@ -183,6 +188,11 @@ def _opening_of(run_id: str, pipeline: str, stage: str, span: Span) -> Sequence[
     about = ("opening", run_id, pipeline, stage, span.expires)
     # Without a delay the record is as earlier versions wrote it.
     return (*about, span.delay) if span.delay else about
+
+
+def _priority(number: int) -> int:
+    """That of the record, unless something else wrote it."""
+    return number if LOWEST_PRIORITY <= number <= HIGHEST_PRIORITY else DEFAULT_PRIORITY
 
 
 def _reference(text: str) -> Reference:

@@ -8,7 +8,15 @@ from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
-from mousetrap.jobs import Failure, MousetrapError, Reference, TraceContext, first_job, trace_text
+from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    Failure,
+    MousetrapError,
+    Reference,
+    TraceContext,
+    first_job,
+    trace_text,
+)
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.keys import run_key
 from mousetrap.run_store.packed.openings import NewRun
@@ -42,6 +50,7 @@ class Terms:
     expires_in: float | None = None
     rerun_of: str = ""
     tags: tuple[str, ...] = ()
+    priority: int = DEFAULT_PRIORITY
     trace: TraceContext | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -176,6 +185,7 @@ class Submissions(StoreConnection):
             digest=digest,
             rerun_of=terms.rerun_of,
             tags=text_of(terms.tags) if terms.tags else "",
+            priority=terms.priority,
             trace=trace_text(terms.trace),
             signature=sign_opening(run_id, pipeline, stage, body, span, self._keyring),
             input_reference=referred,

@@ -280,4 +280,5 @@ def options_of(schedule: Schedule) -> SubmitOptions:
     return SubmitOptions(
         expires_in=after.total_seconds() if after else None,
         tags=(f"schedule:{schedule.name}", *schedule.tags),
+        priority=schedule.priority,
     )

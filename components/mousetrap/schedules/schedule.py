@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from mousetrap.schedules.check_cron import cron_fault, zone_fault
+from mousetrap.shapes import DEFAULT_PRIORITY, priority_fault
 
 #: What becomes of ticks that nothing fired at their time; and of one whose predecessor's run has not ended.
 Missed = Literal["skip", "once", "all"]
@@ -61,6 +62,8 @@ class Schedule:
     #: No job of a run begins so long after the run was accepted; None for the pipeline's own number.
     expires_after: timedelta | None = field(default=None, kw_only=True)
     tags: tuple[str, ...] = field(default=(), kw_only=True)
+    #: Of its runs: 0 to 9, the highest of which goes first.
+    priority: int = field(default=DEFAULT_PRIORITY, kw_only=True)
 
     def __post_init__(self) -> None:
         for check in (_check_names, _check_times, _check_policies, _check_input):
@@ -132,6 +135,8 @@ def _check_policies(it: Schedule) -> _Fault:
         )
     if isinstance(it.most, bool) or not isinstance(it.most, int) or not 1 <= it.most <= MOST_MADE_UP:
         return "most", f"most is {it.most!r}: give a number from 1 to {MOST_MADE_UP}"
+    if fault := priority_fault(it.priority):
+        return "priority", fault
     return _check_spans(it)
 
 

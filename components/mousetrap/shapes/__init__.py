@@ -28,6 +28,7 @@ from mousetrap.shapes.operation import (
     OperationState,
 )
 from mousetrap.shapes.pipeline import Arrow, Pipeline, Stage
+from mousetrap.shapes.priority import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, priority_fault
 from mousetrap.shapes.queue import Cluster, Queue, StageLoad
 from mousetrap.shapes.reference import Reference
 from mousetrap.shapes.run import (
@@ -51,7 +52,10 @@ from mousetrap.shapes.worker import BEAT_S, Beat, Doing, Worker, WorkerState
 
 __all__ = [
     "BEAT_S",
+    "DEFAULT_PRIORITY",
     "ENDS",
+    "HIGHEST_PRIORITY",
+    "LOWEST_PRIORITY",
     "About",
     "Accepted",
     "Arrow",
@@ -123,4 +127,5 @@ __all__ = [
     "WorkerAsked",
     "WorkerRequest",
     "WorkerState",
+    "priority_fault",
 ]

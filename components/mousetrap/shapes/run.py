@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from mousetrap.shapes.doc import Doc
 from mousetrap.shapes.failure import Failure, FailureLine
 from mousetrap.shapes.job import Fan
+from mousetrap.shapes.priority import DEFAULT_PRIORITY, PriorityShown
 from mousetrap.shapes.reference import Reference
 
 _RUN = Doc(examples=("019b1f0c6a7e4d5f8a9b0c1d2e3f4a5b",))
@@ -135,6 +136,7 @@ class RunLine:
         int | None, Doc("When its first job may begin, where it was submitted with a delay.")
     ] = None
     tags: Annotated[tuple[str, ...], Doc("The submitter's own words for it.", (["nightly"],))] = ()
+    priority: PriorityShown = DEFAULT_PRIORITY
     unreadable: Annotated[tuple[str, ...], Doc(_UNREADABLE, ([],))] = ()
 
 

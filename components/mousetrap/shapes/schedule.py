@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from mousetrap.shapes.doc import Doc
+from mousetrap.shapes.priority import DEFAULT_PRIORITY, PriorityShown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Schedule:
     jitter: float
     expires_after: float | None = None
     tags: tuple[str, ...] = ()
+    priority: PriorityShown = DEFAULT_PRIORITY
     origin: Annotated[
         Literal["code", "worker", "api"],
         Doc(

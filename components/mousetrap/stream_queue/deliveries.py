@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from mousetrap.jobs import Message
+from mousetrap.jobs import DEFAULT_PRIORITY, Message, stage_queue
 from mousetrap.stream_queue.membership import Member
 from mousetrap.stream_queue.outbox import Outbox
 
@@ -15,48 +15,46 @@ class OpenDeliveries:
     """The unsettled deliveries of one member from one queue, at most `prefetch` of them."""
 
     def __init__(self, queue: str, prefetch: int, member: Member, outbox: Outbox) -> None:
-        self.queue = queue
+        #: What they are taken from, and the queue that they are of: a high queue's are its stage's.
+        self.queue, self.stage_queue = queue, stage_queue(queue)
         self.member = member
         self.outbox = outbox
-        self._room = prefetch
+        #: How many more fit.
+        self.room = prefetch
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    async def room(self, timeout_s: float) -> int:
-        """How many more deliveries fit; 0 if none was settled in time."""
+    async def until_room(self, timeout_s: float) -> None:
+        """Returns once one more fits, or none was settled in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._has_room.wait()
-        return self._room
 
     def add(self, entry: bytes, fields: list[bytes]) -> "StreamDelivery":
         """Makes a delivery of a stream's entry."""
-        self._room -= 1
-        if self._room <= 0:
+        self.room -= 1
+        if self.room <= 0:
             self._has_room.clear()
         return StreamDelivery(self, entry, _by_name(fields))
 
     def settled(self) -> None:
         """One of the deliveries is settled."""
-        self._room += 1
+        self.room += 1
         self._has_room.set()
 
 
 class StreamDelivery:
     """A message to settle; void once its membership has ended."""
 
-    __slots__ = ("_deliveries", "_entry", "_settled", "message", "redelivered")
+    __slots__ = ("_deliveries", "_entry", "_settled", "message", "queue", "redelivered")
 
     def __init__(self, deliveries: OpenDeliveries, entry: bytes, fields: Mapping[bytes, bytes]) -> None:
         self._deliveries = deliveries
+        self.queue = deliveries.stage_queue
         self._entry = entry.decode()
         self._settled = False
         self.message = _message(fields)
         self.redelivered = b"redelivered" in fields
-
-    @property
-    def queue(self) -> str:
-        return self._deliveries.queue
 
     @property
     def since_ms(self) -> int:
@@ -101,4 +99,10 @@ def _message(fields: Mapping[bytes, bytes]) -> Message:
     if packed := fields.get(b"headers"):
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             headers = _headers.decode(packed)
-    return Message(fields.get(b"id", b"").decode(errors="replace"), fields.get(b"body", b""), headers)
+    priority = fields.get(b"priority", b"")
+    return Message(
+        fields.get(b"id", b"").decode(errors="replace"),
+        fields.get(b"body", b""),
+        headers,
+        int(priority) if priority.isdigit() else DEFAULT_PRIORITY,
+    )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
     Message,
     MousetrapError,
     Posted,
@@ -99,12 +100,13 @@ class Outbox:
         """Sends the message with all other work of this turn; settled when the server has it, or not."""
         loop = asyncio.get_running_loop()
         headers = msgspec.json.encode(message.headers).decode() if message.headers else ""
+        rare = () if message.priority == DEFAULT_PRIORITY else (message.priority,)
         publish = _Publish(
             settled=settled,
             id=message.id,
             target=target,
             description=msgspec.msgpack.encode(
-                (target.queue, *target.limits, math.ceil(after * 1000), message.id, headers)
+                (target.queue, *target.limits, math.ceil(after * 1000), message.id, headers, *rare)
             ),
             body=message.body,
             deadline=loop.time() + self._confirm_deadline,

@@ -59,7 +59,7 @@ class Puller:
     async def _read(self, left: float) -> Claim | None:
         member = await self._shared.membership.current()
         try:
-            await self._client.call("release", self._queue, _MAX_RELEASED, timeout_s=_REPLY_TIMEOUT_S)
+            await self._client.call("release", [self._queue], _MAX_RELEASED, timeout_s=_REPLY_TIMEOUT_S)
             reply = await self._entry(member, left)
         except LOST as error:
             if str(error).startswith("NOGROUP"):  # the server is new, or has lost its data

@@ -3,6 +3,7 @@
 -- No other command runs between the steps of a function.
 -- A queue is a stream with one consumer group; an entry is delivered to one consumer, once. A message that is put back becomes
 -- a new entry, marked as redelivered, and the old entry is removed: a late settlement of the old one finds nothing to settle.
+-- A stage's queue has a high queue beside it, a stream of its own.
 -- All times are the server's. Keys are made from queue names, which rules out a cluster of servers.
 --
 -- Arguments: the name of a function, its arguments as msgpack, and for `send` the messages.
@@ -35,6 +36,11 @@ local function note_clock()
   redis.call('SET', CLOCK, string.format('%d %d', at, now - at), 'PX', 172800000)
 end
 
+-- More fields of an entry, for one whose priority is not the default.
+local function of_priority(priority)
+  if priority then return 'priority', priority end
+end
+
 local function exists(queue) return redis.call('EXISTS', stream(queue)) == 1 end
 
 local function add(queue, id, body, headers, ...)
@@ -62,7 +68,7 @@ local function put_back(queue, entry)
   if redis.call('XACK', stream(queue), GROUP, entry) == 0 or not found then return end
   local fields = {}
   for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
-  add(queue, fields.id or '', fields.body or '', fields.headers or '', 'redelivered', '1')
+  add(queue, fields.id or '', fields.body or '', fields.headers or '', 'redelivered', '1', of_priority(fields.priority))
   redis.call('XDEL', stream(queue), entry)
 end
 
@@ -75,7 +81,7 @@ local function reject(queue, entry)
   local readable, headers = pcall(cjson.decode, fields.headers or '')
   if not readable or type(headers) ~= 'table' then headers = {} end
   headers['mousetrap-reason'] = 'rejected'
-  add(queue .. '.dead', fields.id or '', fields.body or '', cjson.encode(headers))
+  add(string.gsub(queue, '%.high%-priority$', '') .. '.dead', fields.id or '', fields.body or '', cjson.encode(headers))
   redis.call('XDEL', stream(queue), entry)
 end
 
@@ -136,7 +142,7 @@ function functions.send(acknowledged, handed_back, rejected)
   end
   local waiting, now, moment, refused = {}, clock(), microseconds(), {}
   for place = 3, #ARGV, 2 do
-    local queue, limit, most_bytes, after, id, headers = unpack(cmsgpack.unpack(ARGV[place]))
+    local queue, limit, most_bytes, after, id, headers, priority = unpack(cmsgpack.unpack(ARGV[place]))
     local body = ARGV[place + 1]
     if waiting[queue] == nil then
       waiting[queue] = exists(queue) and redis.call('XLEN', stream(queue)) - redis.call('XPENDING', stream(queue), GROUP)[1]
@@ -146,7 +152,7 @@ function functions.send(acknowledged, handed_back, rejected)
       table.insert(refused, 'unroutable')
     elseif after > 0 then
       -- The time and the place in the batch make equal messages different members.
-      redis.call('ZADD', delayed(queue), now + 1 + after, cmsgpack.pack({ moment, place, id, body, headers }))
+      redis.call('ZADD', delayed(queue), now + 1 + after, cmsgpack.pack({ moment, place, id, body, headers, priority }))
     elseif limit > 0 and waiting[queue] >= limit then
       table.insert(refused, (place - 3) / 2)
       table.insert(refused, 'length')
@@ -154,7 +160,7 @@ function functions.send(acknowledged, handed_back, rejected)
       table.insert(refused, (place - 3) / 2)
       table.insert(refused, 'bytes')
     else
-      add(queue, id, body, headers)
+      add(queue, id, body, headers, of_priority(priority))
       waiting[queue] = waiting[queue] + 1
       if sizes[queue] then sizes[queue] = sizes[queue] + #body end
     end
@@ -162,26 +168,38 @@ function functions.send(acknowledged, handed_back, rejected)
   return refused
 end
 
--- Moves the delayed messages that are due into the queue, at most `limit`; returns how many.
-function functions.release(queue, limit)
-  local now = clock()
-  local due = redis.call('ZRANGE', delayed(queue), '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
-  for _, packed in ipairs(due) do
-    local message = cmsgpack.unpack(packed)
-    add(queue, message[3], message[4], message[5])
+-- Moves the delayed messages that are due into their queues, at most `limit` into each. Returns the most that one of them got,
+-- and how many entries the first has.
+function functions.release(queues, limit)
+  local now, most = clock(), 0
+  for _, queue in ipairs(queues) do
+    local due = redis.call('ZRANGE', delayed(queue), '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+    for _, packed in ipairs(due) do
+      local message = cmsgpack.unpack(packed)
+      add(queue, message[3], message[4], message[5], of_priority(message[6]))
+    end
+    if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed(queue), 0, #due - 1) end
+    most = math.max(most, #due)
   end
-  if #due > 0 then redis.call('ZREMRANGEBYRANK', delayed(queue), 0, #due - 1) end
-  return #due
+  return { most, redis.call('XLEN', stream(queues[1])) }
 end
 
-function functions.ready(queue)
-  if not exists(queue) then return -1 end
+local function ready(queue)
+  if not exists(queue) then return 0 end
   local held = 0
   for _, consumer in ipairs(consumers(queue)) do
     if consumer.alive then held = held + consumer.pending end
   end
   local due = redis.call('ZCOUNT', delayed(queue), '-inf', (clock()))
   return redis.call('XLEN', stream(queue)) + due - held
+end
+
+-- Of a queue and those beside it; -1 where the first is missing.
+function functions.ready(queues)
+  if not exists(queues[1]) then return -1 end
+  local total = 0
+  for _, queue in ipairs(queues) do total = total + ready(queue) end
+  return total
 end
 
 local function last_delivered(queue)
@@ -193,7 +211,7 @@ end
 
 -- When the first waiting message began to wait, in milliseconds: an entry's id is the time at which it was added. 0 where none
 -- waits, or only entries of expired consumers. And how many consumers there are.
-function functions.since(queue)
+local function since(queue)
   if not exists(queue) then return { 0, 0 } end
   local alive_now = 0
   for _, consumer in ipairs(consumers(queue)) do
@@ -201,8 +219,19 @@ function functions.since(queue)
   end
   local first = redis.call('XRANGE', stream(queue), '(' .. last_delivered(queue), '+', 'COUNT', 1)[1]
   local due = redis.call('ZRANGE', delayed(queue), '-inf', (clock()), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
-  local since = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
-  return { math.min(since[1] or since[2] or 0, since[2] or since[1] or 0), alive_now }
+  local times = { due[2] and tonumber(due[2]), first and tonumber(string.match(first[1], '^%d+')) }
+  return { math.min(times[1] or times[2] or 0, times[2] or times[1] or 0), alive_now }
+end
+
+-- Of a queue and those beside it, which have the same consumers.
+function functions.since(queues)
+  local earliest, most = 0, 0
+  for _, queue in ipairs(queues) do
+    local at, consumers_of = unpack(since(queue))
+    if at > 0 and (earliest == 0 or at < earliest) then earliest = at end
+    most = math.max(most, consumers_of)
+  end
+  return { earliest, most }
 end
 
 -- Differs when messages come or go: adding one changes the last id, removing one changes the length.

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
     Backlog,
     Browsed,
     Claim,
@@ -18,6 +19,8 @@ from mousetrap.jobs import (
     check_delay,
     check_message,
     dead_queue,
+    queue_for,
+    queues_of,
     until_settled,
 )
 from mousetrap.stream_queue.client import LOST, Client, Server
@@ -59,11 +62,9 @@ class StreamQueue:
     def __init__(self, server: Server, queues: tuple[str, ...], name: str, options: QueueOptions) -> None:
         self._server = server
         #: The limits of messages and bytes of each queue that we declare; 0 for none.
-        self._limits = dict.fromkeys(queues, (options.max_length, options.max_bytes)) | {
-            dead_queue(queue): _NO_LIMITS for queue in queues
-        }
         #: The limits of a queue that another process declares: the settings are the same for all.
         self._of_others = (options.max_length, options.max_bytes)
+        self._limits = {name: limits for queue in queues for name, limits in self._limits_of(queue).items()}
         self._client = Client(server)
         self._outbox = Outbox(Client(server), options.confirm_deadline, self.declare)
         self._consumed: set[str] = set()
@@ -79,17 +80,24 @@ class StreamQueue:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         check_delay(after)
         check_message(message)
-        await until_settled(lambda settled: self._outbox.post(self._target(queue), message, after, settled))
+        target = self._target(queue, message)
+        await until_settled(lambda settled: self._outbox.post(target, message, after, settled))
 
     def post(self, queue: str, message: Message, settled: Settled) -> None:
         check_message(message)
-        self._outbox.post(self._target(queue), message, 0.0, settled)
+        self._outbox.post(self._target(queue, message), message, 0.0, settled)
 
-    def _target(self, queue: str) -> Target:
+    def _limits_of(self, queue: str) -> Mapping[str, tuple[int, int]]:
+        """The queues of a stage, each with its limits."""
+        return dict.fromkeys(queues_of(queue), self._of_others) | {dead_queue(queue): _NO_LIMITS}
+
+    def _target(self, queue: str, message: Message) -> Target:
+        if message.priority != DEFAULT_PRIORITY:
+            queue = queue_for(queue, message.priority)
         return Target(queue, self._limits.get(queue, self._of_others), queue in self._limits)
 
     async def consume(self, queue: str, prefetch: int, receive: Callable[[Delivery], None]) -> Subscription:
-        self._consumed.add(queue)
+        self._consumed.update(queues_of(queue))
         subscription = StreamSubscription(
             queue, prefetch, receive, Client(self._server, report_loss=True), self._shared
         )
@@ -98,7 +106,7 @@ class StreamQueue:
 
     async def declare_queue(self, queue: str) -> None:
         if queue not in self._limits:
-            limits = {queue: self._of_others, dead_queue(queue): _NO_LIMITS}
+            limits = self._limits_of(queue)
             with self._reaching():
                 await self._client.call("declare", list(limits), timeout_s=_REPLY_TIMEOUT_S)
             self._limits |= limits
@@ -112,7 +120,7 @@ class StreamQueue:
 
     async def count_ready(self, queue: str) -> int:
         with self._reaching():
-            waiting = await self._client.call("ready", queue, timeout_s=_REPLY_TIMEOUT_S)
+            waiting = await self._client.call("ready", queues_of(queue), timeout_s=_REPLY_TIMEOUT_S)
             if waiting < 0 and queue in self._limits:
                 await self.declare()
                 waiting = 0
@@ -125,7 +133,9 @@ class StreamQueue:
     async def backlog(self, queue: str) -> Backlog:
         ready = await self.count_ready(queue)
         with self._reaching():
-            since_ms, consumers = await self._client.call("since", queue, timeout_s=_REPLY_TIMEOUT_S)
+            since_ms, consumers = await self._client.call(
+                "since", queues_of(queue), timeout_s=_REPLY_TIMEOUT_S
+            )
         return Backlog(ready, since_ms or None, consumers)
 
     async def backlogs(self, queues: Iterable[str]) -> Mapping[str, Backlog]:

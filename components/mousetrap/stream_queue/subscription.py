@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mousetrap.jobs import Delivery
+from mousetrap.jobs import Delivery, queues_of
 from mousetrap.shutdown import end_tasks
 from mousetrap.store_client import ReplyError
 from mousetrap.stream_queue.client import BACKOFF, LOST, Client
@@ -36,7 +36,7 @@ class Shared:
 
 
 class StreamSubscription:
-    """Deliveries from one stream.
+    """Deliveries from a queue's streams: its own, and the one of its high queue.
 
     1. A task joins as a member, releases delayed messages that are due, and reads as many entries as fit.
     2. When the connection is lost, the member ends: a lost reply may have held deliveries that the server counts as ours.
@@ -54,13 +54,17 @@ class StreamSubscription:
         shared: Shared,
     ) -> None:
         self._queue = queue
+        #: That of the high queue first.
+        self._sources = queues_of(queue)[::-1]
         self._prefetch = prefetch
         self._receive = receive
         self._client = client
         self._shared = shared
         self._stopping = False
         self._next_release = 0.0
-        self._deliveries: OpenDeliveries | None = None
+        self._deliveries: Sequence[OpenDeliveries] = ()
+        #: How many entries the first source had when it was looked at last.
+        self._first_has = 0
         self._begun = asyncio.Event()
         self._reader = asyncio.create_task(self._read(), name=f"mousetrap consume {queue}")
 
@@ -98,33 +102,52 @@ class StreamSubscription:
                 await self._recover(error)
                 await asyncio.sleep(BACKOFF.pause(failures, random.random()))
 
-    async def _current_deliveries(self) -> OpenDeliveries:
+    async def _current_deliveries(self) -> Sequence[OpenDeliveries]:
+        """Those of the present member, of the high queue first."""
         member = await self._shared.membership.current()
-        if self._deliveries is None or self._deliveries.member is not member:
-            self._deliveries = OpenDeliveries(self._queue, self._prefetch, member, self._shared.outbox)
+        if not self._deliveries or self._deliveries[0].member is not member:
+            self._deliveries = [
+                OpenDeliveries(name, self._prefetch, member, self._shared.outbox) for name in self._sources
+            ]
         return self._deliveries
 
     async def _release_due(self) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._next_release:
-            released = await self._client.call(
-                "release", self._queue, _MAX_RELEASED, timeout_s=_REPLY_TIMEOUT_S
+            released, self._first_has = await self._client.call(
+                "release", self._sources, _MAX_RELEASED, timeout_s=_REPLY_TIMEOUT_S
             )
             self._next_release = now + (_RELEASE_INTERVAL_S if released < _MAX_RELEASED else 0.0)
 
-    async def _deliver(self, deliveries: OpenDeliveries) -> None:
-        room = await deliveries.room(_FULL_POLL_S)
-        if room <= 0 or self._stopping:
+    async def _deliver(self, deliveries: Sequence[OpenDeliveries]) -> None:
+        for each in deliveries:
+            if each.room <= 0:
+                await each.until_room(_FULL_POLL_S)
+        free = [each for each in deliveries if each.room > 0]
+        if self._stopping or not free:
             return
-        group = ("GROUP", "workers", deliveries.member.name)
-        options = ("COUNT", room, "BLOCK", int(_BLOCK_S * 1000))
-        streams = ("STREAMS", f"mousetrap:queue:{self._queue}", ">")
+        if len(free) == len(deliveries):
+            await self._read_from(free, ("BLOCK", int(_BLOCK_S * 1000)))
+        elif free[0] is not deliveries[0] or self._first_has:
+            # Held by the server, the read would keep those that are full from going on as soon as they have room.
+            await self._read_from(free, ())
+
+    async def _read_from(self, deliveries: Sequence[OpenDeliveries], block: tuple[str | int, ...]) -> None:
+        group = ("GROUP", "workers", deliveries[0].member.name)
+        # The server gives as many from each stream.
+        options = ("COUNT", min(each.room for each in deliveries), *block)
+        streams = (*(f"mousetrap:queue:{each.queue}" for each in deliveries), *">" * len(deliveries))
         reply = await self._client.command(
-            "XREADGROUP", *group, *options, *streams, timeout_s=_BLOCK_S + _REPLY_TIMEOUT_S
+            "XREADGROUP", *group, *options, "STREAMS", *streams, timeout_s=_BLOCK_S + _REPLY_TIMEOUT_S
         )
-        for entry, fields in reply[0][1] if reply else ():
+        for stream, entries in reply or ():
+            queue = stream.decode().removeprefix("mousetrap:queue:")
+            self._take(next(each for each in deliveries if each.queue == queue), entries)
+
+    def _take(self, deliveries: OpenDeliveries, entries: Sequence[tuple[bytes, list[bytes]]]) -> None:
+        for entry, fields in entries:
             if self._stopping:
-                self._shared.outbox.hand_back(self._queue, entry.decode())
+                self._shared.outbox.hand_back(deliveries.queue, entry.decode())
             elif (
                 deliveries.member.is_active()
             ):  # otherwise other consumers receive it, as all else of this member
@@ -137,5 +160,5 @@ class StreamSubscription:
                 await self._shared.declare()
             return
         self._client.server.failed(error)
-        if self._deliveries is not None and not isinstance(error, ReplyError):
-            self._deliveries.member.end()
+        if self._deliveries and not isinstance(error, ReplyError):
+            self._deliveries[0].member.end()

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mousetrap.jobs import LONGEST_DELAY_S
+from mousetrap.jobs import DEFAULT_PRIORITY, LONGEST_DELAY_S
+from mousetrap.shapes import priority_fault
 
 #: A hundred years; the store counts in milliseconds, which have an end as well.
 _LONGEST_S = 100 * 365 * 86_400.0
@@ -74,11 +75,15 @@ class SubmitOptions:
     expires_in: float | None = None
     #: Words of the caller's own, kept with the run and shown with it.
     tags: tuple[str, ...] = ()
+    #: 0 to 9: of all its jobs, wherever they wait. Of two that wait in one queue the higher goes first.
+    priority: int = DEFAULT_PRIORITY
 
     def __post_init__(self) -> None:
         _check_delay("delay", self.delay_s)
         _check_expiry(self.expires_in, self.delay_s)
         _check_tags(self.tags)
+        if fault := priority_fault(self.priority):
+            raise OptionInvalid("priority", fault)
 
 
 #: At once, with the pipeline's own end.

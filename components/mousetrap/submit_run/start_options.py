@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, TypedDict
 
+from mousetrap.jobs import DEFAULT_PRIORITY
 from mousetrap.submit_run.options import OptionInvalid, SubmitOptions, delay_until
 from mousetrap.submit_run.submitter import run_id_of_key
 
@@ -32,6 +33,8 @@ class CommonOptions(TypedDict, total=False):
     expires_in: Span | None
     #: At most 16 texts of at most 64 characters.
     tags: Sequence[str]
+    #: 0 to 9, the highest of which goes first; 4 is the default.
+    priority: int
 
 
 class RunOptions(CommonOptions, total=False):
@@ -82,6 +85,7 @@ class StartOptions:
     #: Seconds after which no job of it is begun any more; None for the pipeline's own number.
     expires_in: float | None = None
     tags: tuple[str, ...] = ()
+    priority: int = DEFAULT_PRIORITY
 
     def __post_init__(self) -> None:
         check_identity(self.id, self.unique)
@@ -89,7 +93,9 @@ class StartOptions:
     def terms(self, now: datetime) -> SubmitOptions:
         """How the run is submitted at `now` (aware). Raises OptionInvalid."""
         delay_s = delay_until(delay=self.delay, at=self.at, now=now)
-        return SubmitOptions(delay_s=delay_s, expires_in=self.expires_in, tags=self.tags)
+        return SubmitOptions(
+            delay_s=delay_s, expires_in=self.expires_in, tags=self.tags, priority=self.priority
+        )
 
     def run_id(self, pipeline: str, new_id: str) -> str:
         """The run's id: that of its key, the one that was given, or else `new_id`."""
@@ -110,6 +116,7 @@ def read_options(given: Mapping[str, Any]) -> StartOptions:
         at=_time(given.get("at")),
         expires_in=_seconds_or_none(given.get("expires_in"), "expires_in"),
         tags=_tags(given.get("tags", ())),
+        priority=given.get("priority", DEFAULT_PRIORITY),
     )
 
 

@@ -126,7 +126,7 @@ class Submitter:
         """Accepts a run under the new id `run_id` that begins at `begin`: "start", "failed", or a stage's name.
 
         Its input is `body` (JSON) where given, else the input of that stage in `run`, which stays as it is; blobs of `run` are copied,
-        and the new run has its tags.
+        and the new run has its tags and its priority.
         Raises RerunImpossible, and as `submit` does.
         """
         pipeline, stage = self._stage(run, begin)
@@ -134,7 +134,7 @@ class Submitter:
             check_body(stage)
         else:
             body = bytes((await stored_job(self._store, pipeline, run, stage)).payload)
-        options = SubmitOptions(tags=run.tags)
+        options = SubmitOptions(tags=run.tags, priority=run.priority)
         repeating = Submission(pipeline, body, run_id, options, rerun_of=run.id, trace=run.restarted_trace)
         return await self._accept(repeating, stage)
 
@@ -235,6 +235,7 @@ class Submitter:
                 expires_ms=opened.expires_ms,
                 is_packed=opened.is_packed,
                 trace=submission.trace,
+                priority=submission.options.priority,
             )
             try:
                 await self._publish(opening.first_job(run_id), stage, opened.due_in_s)
@@ -324,6 +325,7 @@ def _terms(submission: Submission) -> Terms:
         expires_in=expires_in,
         rerun_of=submission.rerun_of,
         tags=options.tags,
+        priority=options.priority,
         trace=submission.trace,
     )
 

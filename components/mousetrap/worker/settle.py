@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from mousetrap.jobs import Delivery, Job, Message, Queue, Settled, dead_queue, signed_message
 from mousetrap.telemetry import Observer
@@ -58,7 +59,7 @@ def outgoing(ending: Ending, delivery: Delivery, options: WorkerOptions, now_ms:
 
 def _marked(job: Job, options: WorkerOptions, marks: Mapping[str, str]) -> Message:
     message = signed_message(job, options.keyring)
-    return Message(message.id, message.body, {**message.headers, **marks}) if marks else message
+    return replace(message, headers={**message.headers, **marks}) if marks else message
 
 
 class Settler:

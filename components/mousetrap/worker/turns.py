@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from mousetrap.jobs import Delivery, Done, Job, MousetrapError, Outcome, RecordDamaged
+from mousetrap.jobs import DEFAULT_PRIORITY, Delivery, Done, Job, MousetrapError, Outcome, RecordDamaged
 from mousetrap.run_store import Claim, Decided, Decision, Granted, Limited
 from mousetrap.worker.attempts import Attempt, Attempts
 from mousetrap.worker.beside import Beside
@@ -65,45 +65,50 @@ class Turns:
         self._exchange = claims.exchange(self._replied)
         self._steps = runner.steps(self._ran, self._go_alone)
         self._received: deque[Delivery] = deque()
+        #: Those that go before all others: of a higher priority than the default, and those that waited for a limit.
+        self._first: deque[Delivery] = deque()
         self._scheduled = False
         self._is_leaving = False
 
     @property
     def waiting(self) -> bool:
         """Whether deliveries wait for their turn."""
-        return bool(self._received)
+        return bool(self._first or self._received)
 
     def prefetched(self) -> Mapping[str, int]:
         """How many these are by queue; from any thread, for a copy is taken in one step."""
-        return Counter(delivery.queue for delivery in tuple(self._received))
+        return Counter(delivery.queue for delivery in (*tuple(self._first), *tuple(self._received)))
 
     def receive(self, delivery: Delivery) -> None:
         """Takes a delivery, for the end of this turn of the event loop."""
-        self._received.append(delivery)
+        is_first = delivery.message.priority > DEFAULT_PRIORITY
+        (self._first if is_first else self._received).append(delivery)
         if not self._scheduled:
             self.soon()
 
     def begin_first(self, woken: Sequence[Delivery]) -> None:
         """Takes deliveries that begin before all others."""
-        self._received.extendleft(reversed(woken))
+        self._first.extendleft(reversed(woken))
         self.soon()
 
     def received(self) -> Sequence[Delivery]:
         """The deliveries that wait for their turn."""
-        return self._received
+        return (*self._first, *self._received)
 
     def take_waiting(self) -> list[Delivery]:
         """The deliveries that wait, and are not to be begun any more; nor is a next job, from now on."""
         self._is_leaving = True
         self._lines.leave()
-        waiting = list(self._received)
+        waiting = [*self._first, *self._received]
+        self._first.clear()
         self._received.clear()
         return waiting
 
     def take_waiting_of(self, queue: str) -> list[Delivery]:
         """The deliveries of one queue that wait, and are not to be begun."""
-        waiting = [each for each in self._received if each.queue == queue]
+        waiting = [each for each in (*self._first, *self._received) if each.queue == queue]
         if waiting:
+            self._first = deque(each for each in self._first if each.queue != queue)
             self._received = deque(each for each in self._received if each.queue != queue)
         return waiting
 
@@ -135,8 +140,8 @@ class Turns:
 
     def _turn(self) -> None:
         self._scheduled = False
-        while self._received and self._attempts.held < self._attempts.room:
-            delivery = self._received.popleft()
+        while (waiting := self._first or self._received) and self._attempts.held < self._attempts.room:
+            delivery = waiting.popleft()
             try:
                 self._begin(delivery)
             except Exception:  # noqa: BLE001  a defect of ours must not cost the others of this turn

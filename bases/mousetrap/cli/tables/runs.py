@@ -13,7 +13,17 @@ from mousetrap.cli.output import argument
 from mousetrap.cli.progress import Stages, StageSeen, counts_in_words, how_far, one_line_value, shown_at
 from mousetrap.cli.tables.style import COLOURS, about, coloured, duration, in_words, moment, table_of
 from mousetrap.settings import masked
-from mousetrap.shapes import Event, FailureLine, Fan, Progress, PutAside, Run, RunLine, RunPage
+from mousetrap.shapes import (
+    DEFAULT_PRIORITY,
+    Event,
+    FailureLine,
+    Fan,
+    Progress,
+    PutAside,
+    Run,
+    RunLine,
+    RunPage,
+)
 
 _MARKS = {
     "waiting": "○",
@@ -128,6 +138,8 @@ def run_heading(run: Run, now: datetime) -> Table:
     facts.add_row("state", coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
     if _begins_in(run, now) > 0:
         facts.add_row("begins", f"in {about(_begins_in(run, now))}, at {moment(run.due_ms or 0, now)}")
+    if run.priority != DEFAULT_PRIORITY:
+        facts.add_row("priority", str(run.priority))
     if run.tags:
         facts.add_row("tags", ", ".join(run.tags))
     facts.add_row("input", Text(_input_of(run), no_wrap=True, overflow="ellipsis"))

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mousetrap.cli.tables.style import about, moment, table_of
-from mousetrap.shapes import PastTick, Schedule, SchedulePage
+from mousetrap.shapes import DEFAULT_PRIORITY, PastTick, Schedule, SchedulePage
 
 _COLOURS = {"fired": "green", "missed": "yellow", "skipped": "yellow", "refused": "bold red"}
 _MADE = {"code": "in code", "worker": "in its workers' code"}
@@ -49,6 +49,8 @@ def schedule_facts(it: Schedule, now: datetime) -> RenderableType:
     facts.add_row("made", _MADE.get(it.origin, f"by {it.changed_by}"))
     if it.owed:
         facts.add_row("owed", f"{it.owed} runs")
+    if it.priority != DEFAULT_PRIORITY:
+        facts.add_row("priority", str(it.priority))
     if it.tags:
         facts.add_row("tags", ", ".join(it.tags))
     return Group(facts, *_ticks(it, now))

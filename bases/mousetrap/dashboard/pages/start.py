@@ -24,7 +24,13 @@ from mousetrap.dashboard.words import address
 from mousetrap.shapes import Accepted, Pipeline, RunPage
 
 #: The options of a run: name of the field, of the query's parameter, of the command's option.
-_OPTIONS = (("delay", "--delay"), ("at", "--at"), ("expires_in", "--expires-in"))
+_OPTIONS = (
+    ("delay", "--delay"),
+    ("at", "--at"),
+    ("expires_in", "--expires-in"),
+    ("priority", "--priority"),
+)
+_FIELDS = (*(name for name, _ in _OPTIONS), "tags", "key")
 _KEY = "Idempotency-Key"
 
 
@@ -109,7 +115,7 @@ def _refused(view: View, pipeline: Pipeline, edited: InputForm, form: Query, pro
     if where.startswith("$"):
         return _page(view, pipeline, edited.refused(problem.detail, where), form, status=problem.status)
     name = where.rpartition(".")[2].lower().replace("idempotency-key", "key")
-    errors = {name: problem.detail} if name in ("delay", "at", "expires_in", "tags", "key") else {}
+    errors = {name: problem.detail} if name in _FIELDS else {}
     return _page(
         view,
         pipeline,
@@ -137,7 +143,7 @@ def _page(
     data = Start(
         pipeline=pipeline,
         input=edited,
-        options={name: form.one(name) for name in ("delay", "at", "expires_in", "tags", "key")},
+        options={name: form.one(name) for name in _FIELDS},
         errors=errors or {},
         once=form.one(ONCE) or new_once(),
         curl=line,
@@ -167,7 +173,7 @@ def _commands(view: View, name: str, body: str, form: Query) -> tuple[str, str]:
 
 def _query(form: Query) -> dict[str, Any]:
     """The options for the API, which judges them."""
-    given: dict[str, Any] = form.given("delay", "at", "expires_in")
+    given: dict[str, Any] = form.given(*(name for name, _ in _OPTIONS))
     tags = [tag.strip() for tag in form.one("tags").split(",") if tag.strip()]
     return {**given, **({"tags": tags} if tags else {})}
 

@@ -11,7 +11,14 @@ import msgspec
 from pika.frame import Method
 from pika.spec import FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, Basic
 
-from mousetrap.jobs import HEADER_PREFIX, MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
+from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    HEADER_PREFIX,
+    MAX_BODY_BYTES,
+    MAX_HEADERS_BYTES,
+    Message,
+    check_message,
+)
 
 #: The start of every frame: its kind, its channel, and its size without this start and the end mark.
 _FRAME = struct.Struct(">BHL")
@@ -38,10 +45,13 @@ _QUEUE, _DECLARE = 50, 10
 _DECLARED = b"\x00\x32\x00\x0b"
 _COUNTS = struct.Struct(">LL")
 
-#: Content type, delivery mode, message id and time, without headers and with them.
-_BARE, _WITH_HEADERS = 0x90C0, 0xB0C0
+#: Content type, delivery mode, priority, message id and time, without headers and with them.
+_BARE, _WITH_HEADERS = 0x98C0, 0xB8C0
 #: The time, which is the last property; other senders, and our earlier versions, send none.
 _TIMED = 0x0040
+#: The priority, which comes after the delivery mode; ours has one where it is not the default.
+_PRIORITY = 0x0800
+_OPTIONAL = _TIMED | _PRIORITY
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
 _OURS = HEADER_PREFIX.encode()
@@ -94,15 +104,19 @@ def properties(message: Message, since: int) -> bytes:
         for name, value in message.headers.items():
             text = value.encode()
             table += b"".join((_text_named(name), _LONG.pack(len(text)), text))
-        end = _PERSISTENT + bytes((len(id),)) + id + _TIME.pack(since)
+        end = bytes((len(id),)) + id + _TIME.pack(since)
+        mode = _PERSISTENT
+        if message.priority != DEFAULT_PRIORITY:
+            mode += bytes((message.priority,))
         if len(table) > MAX_HEADERS_BYTES or len(message.body) > MAX_BODY_BYTES:
             raise ValueError(message.id)
     except (AttributeError, ValueError):
         check_message(message)
         raise
+    bare, with_headers = (b"\x90\xc0", b"\xb0\xc0") if mode is _PERSISTENT else (b"\x98\xc0", b"\xb8\xc0")
     if not table:
-        return b"\x90\xc0" + _JSON + end
-    return b"\xb0\xc0" + _JSON + _LONG.pack(len(table)) + table + end
+        return bare + _JSON + mode + end
+    return with_headers + _JSON + _LONG.pack(len(table)) + table + mode + end
 
 
 @lru_cache(maxsize=64)
@@ -204,15 +218,15 @@ def read_delivery(data: bytes, start: int, method_start: bytes) -> Delivered | N
     read = _read_properties(data, header + _HEADER.size, body_frame - 1, flags)
     if read is None:
         return None
-    message_id, headers, since = read
-    message = Message(message_id, data[body : body + body_size], headers)
+    message_id, headers, since, priority = read
+    message = Message(message_id, data[body : body + body_size], headers, priority)
     return Delivered(tag, bool(redelivered), message, since, end)
 
 
 def _read_properties(
     data: bytes, place: int, end: int, flags: int
-) -> tuple[str, Mapping[str, str], int] | None:
-    if flags | _TIMED not in (_BARE, _WITH_HEADERS) or not data.startswith(_JSON, place):
+) -> tuple[str, Mapping[str, str], int, int] | None:
+    if flags | _OPTIONAL not in (_BARE, _WITH_HEADERS) or not data.startswith(_JSON, place):
         return None
     place += len(_JSON)
     headers: dict[str, str] = {}
@@ -221,7 +235,7 @@ def _read_properties(
         if flags & _TIMED:
             end -= _TIME.size
             (since,) = _TIME.unpack_from(data, end)
-        if flags | _TIMED == _WITH_HEADERS:
+        if flags | _OPTIONAL == _WITH_HEADERS:
             (size,) = _LONG.unpack_from(data, place)
             place += 4
             table_end = place + size
@@ -234,9 +248,11 @@ def _read_properties(
                     headers[data[place + 1 : value].decode()] = data[value + 5 : value + 5 + size].decode()
                 place = value + 5 + size
         # The delivery mode is skipped: it concerns the broker that stores the message.
-        message_id = place + 2
-        if data[place + 1] != end - message_id:
+        message_id, priority = place + 2, DEFAULT_PRIORITY
+        if flags & _PRIORITY:
+            message_id, priority = place + 3, data[place + 1]
+        if data[message_id - 1] != end - message_id:
             return None
-        return data[message_id:end].decode(), headers, since
+        return data[message_id:end].decode(), headers, since, priority
     except (UnicodeDecodeError, IndexError, struct.error):
         return None

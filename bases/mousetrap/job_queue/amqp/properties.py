@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mousetrap.job_queue.topology.delay_ladder import RUNG
-from mousetrap.jobs import HEADER_PREFIX, Message
+from mousetrap.jobs import DEFAULT_PRIORITY, HEADER_PREFIX, Message
 
 #: The header for why the broker itself made a dead letter: rejected, expired, maxlen or delivery_limit.
 REASON = f"{HEADER_PREFIX}reason"
@@ -16,7 +16,10 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 def read(properties: Any, body: bytes) -> Message:
     """The message of a delivery; of a foreign one, what can be read."""
     headers = properties.headers
-    return Message(_text(properties.message_id or ""), body, _ours(headers) if headers else _NOTHING)
+    priority = DEFAULT_PRIORITY if properties.priority is None else properties.priority
+    return Message(
+        _text(properties.message_id or ""), body, _ours(headers) if headers else _NOTHING, priority
+    )
 
 
 def _ours(headers: Mapping[Any, Any]) -> Mapping[str, str]:

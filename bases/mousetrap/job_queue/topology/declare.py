@@ -9,6 +9,7 @@ from pika.exceptions import AMQPError
 
 from mousetrap.job_queue.topology import delay_ladder
 from mousetrap.job_queue.topology.topology import DEAD, Topology
+from mousetrap.jobs import HIGH
 
 #: Between a queue's deletion and its new declaration. RabbitMQ 3.10 takes tens of milliseconds to notify a queue's consumers
 #: of its end; a consumer that finds the name in use again by then stays subscribed, and never receives anything.
@@ -75,9 +76,13 @@ def _declare(channel: Any, topology: Topology) -> None:
 
 
 def _check(channel: Any, topology: Topology) -> None:
-    """Bindings cannot be checked: where one is missing, a publish is returned."""
+    """Bindings cannot be checked: where one is missing, a publish is returned.
+
+    Nor are high queues, so that a process that may not declare serves what `migrate` of an older version made.
+    """
     for exchange in topology.exchanges:
         if exchange.name not in _BROKERS_OWN:
             channel.exchange_declare(exchange.name, exchange.type, passive=True)
     for queue in topology.queues:
-        channel.queue_declare(queue.name, passive=True)
+        if not queue.name.endswith(HIGH):
+            channel.queue_declare(queue.name, passive=True)

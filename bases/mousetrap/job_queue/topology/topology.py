@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mousetrap.job_queue.topology import delay_ladder
-from mousetrap.jobs import QueueOptions, dead_queue
+from mousetrap.jobs import QueueOptions, dead_queue, high_queue, stage_queue
 
 #: Direct: a queue's name is its routing key.
 JOBS = "mousetrap.jobs"
@@ -59,12 +59,13 @@ class Topology:
 
 
 def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
-    """The topology of these work queues: they, their dead queues and the delay ladder.
+    """The topology of these work queues: they, their high and dead queues and the delay ladder.
 
     Without work queues it has exchanges alone, and nothing that could differ from what another version declared.
     """
     work = tuple(dict.fromkeys(work_queues))
-    names = [name for queue in work for name in (queue, dead_queue(queue))]
+    high = tuple(map(high_queue, work))
+    names = [*work, *high, *map(dead_queue, work)]
     rungs = range(delay_ladder.RUNGS if work else 0)
     return Topology(
         exchanges=(
@@ -73,7 +74,7 @@ def topology(work_queues: Iterable[str], options: QueueOptions) -> Topology:
             *(Exchange(delay_ladder.rung(k), "topic") for k in (-1, *rungs)),
         ),
         queues=(
-            *(_work_queue(queue, options) for queue in work),
+            *(_work_queue(queue, options) for queue in (*work, *high)),
             *(_dead_queue(dead_queue(queue), options) for queue in work),
             *(_waiting_queue(k, options) for k in rungs),
         ),
@@ -98,7 +99,7 @@ def _work_queue(name: str, options: QueueOptions) -> DeclaredQueue:
     arguments: dict[str, str | int] = {
         "x-max-length": options.max_length,
         **({"x-max-length-bytes": options.max_bytes} if options.max_bytes else {}),
-        "x-dead-letter-routing-key": name,
+        "x-dead-letter-routing-key": stage_queue(name),
         **_dead_lettering(DEAD, options),
         **_unlimited_returns(options),
     }

@@ -191,6 +191,7 @@ class Claims:
             accepted_ms=job.accepted_ms,
             expires_ms=job.expires_ms or 0,
             trace=trace_text(job.trace),
+            priority=job.priority,
         )
         if job.parent or job.generation:
             return encode_run(facts, b"null").decode()

@@ -65,6 +65,7 @@ def _line(run: RunRecord, chain: Chain, progress: bytes | None) -> dict[str, Any
         "progress": progress,
         "due_ms": facts.due_ms,
         "tags": facts.tags,
+        "priority": str(facts.priority),
     }
 
 

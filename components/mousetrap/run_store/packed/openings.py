@@ -37,6 +37,7 @@ class NewRun(NamedTuple):
             expires_ms=self.facts.expires_ms or None,
             v=5,
             trace=read_trace(self.facts.trace),
+            priority=self.facts.priority,
         )
 
 

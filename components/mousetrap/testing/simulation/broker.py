@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from mousetrap.jobs import Message
+from mousetrap.jobs import Message, queue_for, queues_of, stage_queue
 
 
 @dataclass(slots=True)
@@ -58,9 +58,10 @@ class Broker:
         return queue in self._ready
 
     def declare(self, queue: str) -> None:
-        """Makes the queue, unless it is there."""
-        self._ready.setdefault(queue, deque())
-        self._consumers.setdefault(queue, [])
+        """Makes the queue with its high queue, unless they are there."""
+        for name in queues_of(queue):
+            self._ready.setdefault(name, deque())
+            self._consumers.setdefault(name, [])
 
     def take(self, queue: str, message: Message, after: float) -> None:
         """Stores a message, and delivers it when its delay is over."""
@@ -71,8 +72,7 @@ class Broker:
             self._delayed[stored.serial] = (queue, message)
             self._loop.call_later(after, self._release, stored)
         else:
-            self._ready[queue].append(stored)
-            self.deliver(queue)
+            self._make_ready(queue, stored)
 
     def subscribe(self, consumer: Consumer) -> None:
         self._consumers[consumer.queue].append(consumer)
@@ -126,8 +126,8 @@ class Broker:
             self.deliver(queue)
 
     def waiting(self, queue: str) -> list[Message]:
-        """The ready messages of a queue."""
-        return [stored.message for stored in self._ready[queue]]
+        """The ready messages of a queue, those of its high queue last."""
+        return [stored.message for name in queues_of(queue) for stored in self._ready[name]]
 
     def delayed(self) -> list[tuple[str, Message]]:
         """The messages that are not due yet, each with its queue."""
@@ -135,15 +135,11 @@ class Broker:
 
     def left(self) -> dict[str, int]:
         """The number of messages of each queue that has any: ready, delayed or unsettled."""
-        unsettled = [
-            name for name, consumers in self._consumers.items() for each in consumers for _ in each.unsettled
-        ]
-        delayed = [name for name, _ in self._delayed.values()]
-        return {
-            name: count
-            for name, ready in self._ready.items()
-            if (count := len(ready) + unsettled.count(name) + delayed.count(name))
-        }
+        left: Counter[str] = Counter(name for name, _ in self._delayed.values())
+        for name, ready in self._ready.items():
+            unsettled = sum(len(each.unsettled) for each in self._consumers[name])
+            left[stage_queue(name)] += len(ready) + unsettled
+        return {name: count for name, count in left.items() if count}
 
     @property
     def max_returned(self) -> int:
@@ -163,5 +159,9 @@ class Broker:
 
     def _release(self, stored: Stored) -> None:
         queue, _ = self._delayed.pop(stored.serial)
-        self._ready[queue].append(stored)
-        self.deliver(queue)
+        self._make_ready(queue, stored)
+
+    def _make_ready(self, queue: str, stored: Stored) -> None:
+        name = queue_for(queue, stored.message.priority)
+        self._ready[name].append(stored)
+        self.deliver(name)

@@ -16,6 +16,8 @@ from mousetrap.jobs import (
     Unroutable,
     check_delay,
     check_message,
+    queues_of,
+    stage_queue,
 )
 from mousetrap.testing.simulation.broker import Broker, Consumer, Stored
 from mousetrap.testing.simulation.process import Fault, Process
@@ -76,7 +78,7 @@ class SimulatedDelivery:
     """A Delivery over a simulated connection."""
 
     def __init__(self, connection: Connection, consumer: Consumer, stored: Stored, redelivered: bool) -> None:
-        self.queue = consumer.queue
+        self.queue = stage_queue(consumer.queue)
         self.message = stored.message
         self.redelivered = redelivered
         self.since_ms = 0
@@ -106,7 +108,7 @@ class SimulatedDelivery:
 
 
 class SimulatedSubscription:
-    """A Subscription that subscribes again after each reconnect."""
+    """A Subscription that subscribes again after each reconnect, to the queue and to its high queue."""
 
     def __init__(
         self, queue: "SimulatedQueue", name: str, prefetch: int, receive: Callable[[SimulatedDelivery], None]
@@ -116,7 +118,7 @@ class SimulatedSubscription:
         self._prefetch = prefetch
         self._receive = receive
         self._connection: Connection | None = None
-        self._consumer: Consumer | None = None
+        self._consumers: list[Consumer] = []
         self._stopped = False
         self._begun = asyncio.Event()
         self.begin()
@@ -124,13 +126,17 @@ class SimulatedSubscription:
     def begin(self) -> None:
         connection = self._queue.connection
         if not self._stopped and connection is not None:
-            consumer = connection.consumer(self._name, self._prefetch, self._receive)
-            self._connection, self._consumer = connection, consumer
+            consumers = [
+                connection.consumer(name, self._prefetch, self._receive)
+                for name in queues_of(self._name)[::-1]
+            ]
+            self._connection, self._consumers = connection, consumers
 
             def subscribe() -> None:
                 # Stopped in the same instant, it comes to the broker before its end, or would stay for good.
                 if not self._stopped:
-                    connection.broker.subscribe(consumer)
+                    for consumer in consumers:
+                        connection.broker.subscribe(consumer)
                 self._begun.set()
 
             connection.send(f"subscribes to {self._name}", subscribe)
@@ -140,13 +146,16 @@ class SimulatedSubscription:
 
     async def stop(self) -> None:
         self._stopped = True
-        consumer, connection = self._consumer, self._connection
-        if consumer is not None and connection is not None and connection.open_at_client:
-            what, broker = f"stops taking {self._name}", connection.broker
-            try:
-                await self._queue.process.ask("queue", what, lambda: broker.unsubscribe(consumer), _no_reply)
-            except QueueUnreachable:
-                return
+        connection = self._connection
+        if connection is None or not connection.open_at_client:
+            return
+
+        def unsubscribe() -> None:
+            for consumer in self._consumers:
+                connection.broker.unsubscribe(consumer)
+
+        with suppress(QueueUnreachable):
+            await self._queue.process.ask("queue", f"stops taking {self._name}", unsubscribe, _no_reply)
 
 
 class SimulatedQueue:

@@ -120,23 +120,27 @@ def test_bad_lines_stop_no_other(serve: Serve) -> None:
 
 def test_a_line_has_the_options_of_a_single_run(api: httpx.Client) -> None:
     lines = written(
-        {"delay": 60, "tags": ["nightly", "été"]},
+        {"delay": 60, "tags": ["nightly", "été"], "priority": 9},
         {"at": "2999-01-01T00:00:00Z"},
         {"at": "2999-01-01T00:00:00", "id": "a"},
         {"delay": 60, "expires_in": 30},
         {"tags": ["x" * 65]},
+        {"priority": 10},
+        {"priority": "high"},
     )
 
     first, *refused = answers(api.post(BATCH, content=lines))
 
     run = api.get(first["url"]).json()
-    assert run["tags"] == ["nightly", "été"]
+    assert (run["tags"], run["priority"]) == (["nightly", "été"], 9)
     assert 59_000 <= run["due_ms"] - run["accepted_ms"] <= 61_000
     assert [problem(each) for each in refused] == [
         (2, "invalid-request", "$.at"),
         (3, "invalid-request", "$.at"),
         (4, "invalid-request", "$.expires_in"),
         (5, "invalid-request", "$.tags"),
+        (6, "invalid-request", "$.priority"),
+        (7, "invalid-request", "$.priority"),
     ]
 
 

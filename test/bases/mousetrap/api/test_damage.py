@@ -58,6 +58,7 @@ FIELDS = [
 #: Those of a packed run's record.
 FACTS = [
     *("pipeline", "stage", "accepted_ms", "expires_ms", "due_ms", "digest", "rerun_of", "tags", "signature"),
+    "priority",
     *("input_reference", "restored", "submitters", "finished_ms", "failure"),
 ]
 broken = st.one_of(st.sampled_from(BROKEN_VALUES), st.binary(max_size=20))

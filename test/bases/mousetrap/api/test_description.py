@@ -48,7 +48,7 @@ def test_starting_a_run_is_described_with_the_contract_and_its_defaults(descript
     assert body["schema"] == {"$ref": "#/components/schemas/contract.FeedRequest"}
     assert body["example"]["url"].startswith("https://earthquake.usgs.gov/")
     assert {parameter["name"] for parameter in operation["parameters"]} == {
-        *("run_id", "delay", "at", "expires_in", "tags", "wait"),
+        *("run_id", "delay", "at", "expires_in", "tags", "priority", "wait"),
         "Idempotency-Key",
     }
     assert {"200", "202", "401", "403", "404", "409", "413", "422", "503"} <= set(operation["responses"])
@@ -59,7 +59,16 @@ def test_a_batch_is_described_by_its_lines_with_the_contract(description: dict[s
 
     line = operation["requestBody"]["content"]["application/x-ndjson"]["schema"]
     assert line["properties"]["input"] == {"$ref": "#/components/schemas/contract.FeedRequest"}
-    assert set(line["properties"]) == {"input", "id", "unique", "delay", "at", "expires_in", "tags"}
+    assert set(line["properties"]) == {
+        "input",
+        "id",
+        "unique",
+        "delay",
+        "at",
+        "expires_in",
+        "tags",
+        "priority",
+    }
     assert line["additionalProperties"] is False
     assert list(operation["responses"]["200"]["content"]) == ["application/x-ndjson"]
 

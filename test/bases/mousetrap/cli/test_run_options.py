@@ -34,17 +34,17 @@ def shown(url: str, run_id: str) -> Any:
 
 def test_a_run_is_started_later_and_shown_with_its_begin_and_its_tags(run: Command, url: str) -> None:
     options = ("--id", "a", "--delay", "5m", "--tag", "nightly", "--tag", "b", "--expires-in", "1h")
-    done = run("run", "earthquakes", *options, "--no-follow")
+    done = run("run", "earthquakes", *options, "--priority", "9", "--no-follow")
 
     assert done.code == 0
     assert done.out.startswith("accepted as run a, which begins in 5 min, at ")
     assert done.out.endswith(": `mousetrap show a`\n")
     found = shown(url, "a")
-    assert found["tags"] == ["nightly", "b"]
+    assert (found["tags"], found["priority"]) == (["nightly", "b"], 9)
     assert abs(found["due_ms"] - found["accepted_ms"] - 300_000) < 2_000
     heading = dict(line.split(maxsplit=1) for line in run("show", "a").out.split("\n\n")[0].splitlines())
     assert heading["begins"].startswith("in 5 min, at ")
-    assert heading["tags"].rstrip() == "nightly, b"
+    assert (heading["tags"].rstrip(), heading["priority"].rstrip()) == ("nightly, b", "9")
     (line,) = [line for line in run("runs").out.splitlines() if line.startswith("a ")]
     assert "begins in 5 min" in line
     assert line.rstrip().endswith("nightly,b")

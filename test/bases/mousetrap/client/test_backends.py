@@ -75,11 +75,14 @@ async def test_a_run_is_started_and_its_result_waited_for(bench: Workbench, open
 async def test_options_are_kept_with_the_run(bench: Workbench, open_client: Open) -> None:
     async with open_client(bench) as client:
         at = datetime.now(UTC) + timedelta(hours=1)
-        by_delay = await client.submit(bench.pipeline, 1, delay=60, tags=["nightly", "a b"], id="mine")
+        by_delay = await client.submit(
+            bench.pipeline, 1, delay=60, tags=["nightly", "a b"], id="mine", priority=9
+        )
         by_time = await client.submit(bench.pipeline, 1, at=at, expires_in=7200)
 
         first, second = await by_delay.status(), await by_time.status()
-        assert (first.id, first.tags) == ("mine", ("nightly", "a b"))
+        assert (first.id, first.tags, first.priority) == ("mine", ("nightly", "a b"), 9)
+        assert second.priority == 4
         assert first.due_ms and abs(first.due_ms - first.accepted_ms - 60_000) < 2_000
         assert second.due_ms and abs(second.due_ms - at.timestamp() * 1000) < 5_000
         assert second.expires_ms and second.expires_ms > second.due_ms
@@ -97,6 +100,8 @@ async def test_options_are_kept_with_the_run(bench: Workbench, open_client: Open
         ({"delay": 60, "expires_in": 30}, "expires_in"),
         ({"tags": ["x" * 65]}, "tags"),
         ({"tags": ["x"] * 17}, "tags"),
+        ({"priority": -1}, "priority"),
+        ({"priority": 10}, "priority"),
     ],
 )
 async def test_an_option_without_meaning_is_named(

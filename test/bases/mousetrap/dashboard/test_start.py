@@ -100,12 +100,12 @@ def test_what_is_filled_in_is_started_as_it_is(pages: Pages, answers: Answers, s
 
 
 def test_options_go_with_it(pages: Pages, answers: Answers, start: httpx.Response) -> None:
-    form = sent(start, delay="60", expires_in="3600", tags=" nightly, é ,", key="k1")
+    form = sent(start, delay="60", expires_in="3600", priority="9", tags=" nightly, é ,", key="k1")
 
     pages.post("/pipelines/orders/start", form)
 
     [(query, _)] = posted(answers)
-    assert query == "delay=60&expires_in=3600&tags=nightly&tags=%C3%A9"
+    assert query == "delay=60&expires_in=3600&priority=9&tags=nightly&tags=%C3%A9"
 
 
 def test_a_form_that_is_sent_twice_has_one_key_and_another_input_another_key(
@@ -140,7 +140,7 @@ def test_the_api_s_error_is_at_its_field_and_nothing_is_lost(
     assert sent(response) == sent(start)
 
 
-@pytest.mark.parametrize("where", ["query.at", "header.Idempotency-Key", "query.tags"])
+@pytest.mark.parametrize("where", ["query.at", "header.Idempotency-Key", "query.tags", "query.priority"])
 def test_an_option_s_error_is_at_the_option(
     pages: Pages, answers: Answers, start: httpx.Response, where: str
 ) -> None:

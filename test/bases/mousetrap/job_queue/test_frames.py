@@ -13,15 +13,34 @@ from pika.spec import Basic
 from pika.spec import Queue as QueueMethod
 
 from mousetrap.job_queue.amqp import frames
-from mousetrap.jobs import MAX_BODY_BYTES, MAX_HEADERS_BYTES, Message, check_message
+from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    MAX_BODY_BYTES,
+    MAX_HEADERS_BYTES,
+    Message,
+    check_message,
+)
 
 MINE = frames.delivery_start("me")
 texts = st.text(max_size=60)
+priorities = st.integers(LOWEST_PRIORITY, HIGHEST_PRIORITY)
 times = st.integers(0, (1 << 64) - 1)
 headers = st.dictionaries(st.text(max_size=20).map(lambda name: f"mousetrap-{name}"), texts, max_size=3)
 
 
-@given(st.integers(1, 9), texts, texts, texts, headers, times, st.binary(max_size=300), st.integers(1, 100))
+@given(
+    st.integers(1, 9),
+    texts,
+    texts,
+    texts,
+    headers,
+    times,
+    st.binary(max_size=300),
+    st.integers(1, 100),
+    priorities,
+)
 def test_what_is_published_in_one_step_is_what_pika_reads(
     channel: int,
     exchange: str,
@@ -31,8 +50,9 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
     since: int,
     body: bytes,
     most: int,
+    priority: int,
 ) -> None:
-    properties = frames.properties(Message(name, body, headers), since)
+    properties = frames.properties(Message(name, body, headers, priority), since)
 
     method, header, *parts = decoded(frames.publish(channel, exchange, key, properties, body, most))
 
@@ -42,7 +62,7 @@ def test_what_is_published_in_one_step_is_what_pika_reads(
         True,
     )
     assert {frame.channel_number for frame in (method, header, *parts)} == {channel}
-    assert vars(header.properties) == vars(as_pika_has_it(name, headers, since))
+    assert vars(header.properties) == vars(as_pika_has_it(name, headers, since, priority))
     assert header.body_size == len(body)
     assert b"".join(part.fragment for part in parts) == body
     assert all(len(part.fragment) <= most for part in parts)
@@ -109,6 +129,7 @@ def test_a_message_that_just_fits_is_not_refused(message: Message) -> None:
     times | st.none(),
     st.binary(max_size=300),
     st.binary(max_size=9),
+    priorities,
 )
 def test_a_delivery_of_our_form_is_read_in_one_step(
     tag: int,
@@ -118,15 +139,17 @@ def test_a_delivery_of_our_form_is_read_in_one_step(
     since: int | None,
     body: bytes,
     more: bytes,
+    priority: int,
 ) -> None:
-    before, data = b"before", delivery(as_pika_has_it(name, headers, since), body, tag, redelivered)
+    properties = as_pika_has_it(name, headers, since, priority)
+    before, data = b"before", delivery(properties, body, tag, redelivered)
 
     read = frames.read_delivery(before + data + more, len(before), MINE)
 
     assert read is not None
     assert (read.tag, read.redelivered, read.end) == (tag, redelivered, len(before + data))
     assert read.since == (since or 0)
-    assert (read.message.id, read.message.headers, read.message.body) == (name, headers, body)
+    assert read.message == Message(name, body, headers, priority)
 
 
 def test_a_delivery_that_is_not_there_whole_is_waited_for() -> None:
@@ -143,7 +166,7 @@ def test_a_delivery_that_is_not_there_whole_is_waited_for() -> None:
         BasicProperties(),
         BasicProperties(message_id="id"),
         BasicProperties(content_type="text/plain", delivery_mode=2, message_id="id"),
-        BasicProperties(content_type="application/json", delivery_mode=2, message_id="id", priority=1),
+        BasicProperties(content_type="application/json", delivery_mode=2, message_id="id", expiration="1"),
         BasicProperties(
             "application/json", headers={"x-delivery-count": 3}, delivery_mode=2, message_id="id"
         ),
@@ -183,9 +206,16 @@ def test_noise_in_a_delivery_raises_nothing_that_would_cut_the_connection(place:
         frames.read_delivery(bytes(data), 0, MINE)
 
 
-def as_pika_has_it(name: str, headers: dict[str, str], since: int | None = 7) -> BasicProperties:
+def as_pika_has_it(
+    name: str, headers: dict[str, str], since: int | None = 7, priority: int = DEFAULT_PRIORITY
+) -> BasicProperties:
     return BasicProperties(
-        "application/json", headers=headers or None, delivery_mode=2, message_id=name, timestamp=since
+        "application/json",
+        headers=headers or None,
+        delivery_mode=2,
+        priority=None if priority == DEFAULT_PRIORITY else priority,
+        message_id=name,
+        timestamp=since,
     )
 
 

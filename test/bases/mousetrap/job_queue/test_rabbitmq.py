@@ -6,7 +6,6 @@ import logging
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,7 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from mousetrap.job_queue import QueueOptions, connect, open_channel
-from mousetrap.job_queue.amqp.connection import ask, count_each
+from mousetrap.job_queue.amqp.connection import count_each
 from mousetrap.job_queue.errors import explain
 from mousetrap.job_queue.topology.topology import topology
 from mousetrap.jobs import (
@@ -375,14 +374,16 @@ async def test_that_nothing_waits_is_asked_for_again_before_it_is_believed(
     broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So the broker reports a queue whose leader does not answer within a quarter of a second.
-    late = [SimpleNamespace(message_count=0, consumer_count=0)]
+    late: list[list[tuple[int, int]]] = [[(0, 0), (0, 0)]]
 
-    async def answered_late(*request: Any, **named: Any) -> Any:
-        return late.pop() if late else await ask(*request, **named)
+    async def answered_late(channel: Any, queues: Sequence[str]) -> Sequence[tuple[int, int]]:
+        return late.pop() if late else await count_each(channel, queues)
 
     async with connect(broker_url, [work], name="test") as queue:
         await queue.publish(work, Message("m", b"x"))
-        monkeypatch.setattr("mousetrap.job_queue.rabbitmq.ask", answered_late)
+        await eventually(lambda: queue.count_ready(work), 1)
+        monkeypatch.setattr("mousetrap.job_queue.counts.count_each", answered_late)
+        monkeypatch.setattr("mousetrap.job_queue.counts._BELIEVED_S", 0.0)
 
         assert await queue.count_ready(work) == 1
     assert not late

@@ -3,7 +3,7 @@
 import pytest
 
 from mousetrap.job_queue.topology.topology import DEAD, JOBS, DeclaredQueue, topology
-from mousetrap.jobs import QueueOptions, dead_queue
+from mousetrap.jobs import QueueOptions, dead_queue, high_queue
 
 QUORUM, CLASSIC = QueueOptions(), QueueOptions(queue_type="classic")
 
@@ -60,7 +60,15 @@ def test_work_and_dead_queues_are_reached_by_their_names_and_the_dead_one_by_the
 
     bound = {(binding.source, binding.key, binding.to) for binding in stands.bindings}
     assert {(JOBS, "a", "a"), (JOBS, "a.dead", "a.dead"), (DEAD, "a", "a.dead")} <= bound
-    assert stands.names == {"a", dead_queue("a")}
+    assert (JOBS, high_queue("a"), high_queue("a")) in bound
+    assert stands.names == {"a", high_queue("a"), dead_queue("a")}
+
+
+def test_a_high_queue_is_as_its_stages_and_has_no_dead_queue_of_its_own() -> None:
+    queues = {queue.name: queue.arguments for queue in topology(["a"], QUORUM).queues}
+
+    assert queues[high_queue("a")] == queues["a"]
+    assert dead_queue(high_queue("a")) not in queues
 
 
 def test_the_limit_of_a_work_queue_is_the_options() -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mousetrap.jobs import (
+    DEFAULT_PRIORITY,
     MAX_CHILDREN,
     Job,
     JobTooNew,
@@ -132,7 +133,7 @@ def test_for_people_a_job_is_json_of_an_earlier_format() -> None:
 def test_jobs_of_earlier_formats_have_no_field_that_those_did_not_have() -> None:
     fields = msgspec.json.decode(encode(a_child(2)))
 
-    later = {"fans", "parent_fence", "serializer", "reference", "trace"}
+    later = {"fans", "parent_fence", "serializer", "reference", "trace", "priority"}
     assert set(fields) == set(Job.__struct_fields__) - later
 
 
@@ -148,6 +149,42 @@ def test_a_trace_goes_with_the_job_and_with_all_that_follows_from_it(v: Literal[
     assert msgspec.structs.replace(job, trace=TraceContext(PARENT)).redriven(7).trace == TraceContext(
         link=PARENT
     )
+
+
+@pytest.mark.parametrize("v", [2, 5])
+def test_a_priority_goes_with_the_job_and_with_all_that_follows_from_it(v: Literal[2, 5]) -> None:
+    job = msgspec.structs.replace(a_job(v), priority=7, trace=TraceContext(PARENT))
+    child = job.child("double", b"2", index=0, fence=7)
+    following = [
+        job.again(),
+        job.redriven(accepted_ms=7),
+        job.edited(b"3"),
+        job.referring(REFERENCE),
+        job.referring(REFERENCE).resolved(b"3"),
+        job.following("double", b"2", fence=7),
+        *([child, child.joined("double", b"2", fence=7)] if v == 5 else []),
+    ]
+
+    for each in (job, *following):
+        assert decode(encode(each)).priority == 7
+        assert signed_message(each, KEYRING).priority == 7
+    assert decode(encode(job)) == job
+
+
+@pytest.mark.parametrize("v", [2, 5])
+def test_a_default_priority_is_not_in_the_message(v: Literal[2, 5]) -> None:
+    assert b"priority" not in encode(a_job(v))
+    assert signed_message(a_job(v), KEYRING).priority == DEFAULT_PRIORITY
+
+
+@pytest.mark.parametrize("priority", [-1, 10, 5.5, "high", None])
+@pytest.mark.parametrize("v", [2, 5])
+def test_a_priority_that_is_none_of_the_ten_is_no_job_of_ours(v: Literal[2, 5], priority: object) -> None:
+    body = encode(msgspec.structs.replace(a_job(v), priority=7))
+    written = body.replace(b'"priority":7', b'"priority":' + msgspec.json.encode(priority))
+
+    with pytest.raises(JobUndecodable, match="priority"):
+        decode(written)
 
 
 @pytest.mark.parametrize("v", [2, 5])

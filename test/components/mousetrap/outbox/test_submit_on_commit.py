@@ -207,7 +207,7 @@ def test_options_reach_the_relay_and_the_wait_is_taken_off(sqlite: Engine) -> No
     in_an_hour = datetime.now(UTC) + timedelta(hours=1)
     with Session(sqlite) as session, session.begin():
         submit_on_commit(session, ship, Order(1), delay=60, expires_in=timedelta(minutes=2), tags=["a", "b"])
-        submit_on_commit(session, ship, Order(2), at=in_an_hour)
+        submit_on_commit(session, ship, Order(2), at=in_an_hour, priority=9, tags=["c"])
         submit_on_commit(session, ship, Order(3), id="mine")
         submit_on_commit(session, ship, Order(4), unique="order-4")
 
@@ -215,7 +215,9 @@ def test_options_reach_the_relay_and_the_wait_is_taken_off(sqlite: Engine) -> No
     at_once = delayed.options(delayed.created_ms)
     assert at_once.delay_s == pytest.approx(60, abs=0.002)
     assert at_once.expires_in == pytest.approx(120, abs=0.002)
-    assert at_once.tags == ("a", "b")
+    assert (at_once.tags, at_once.priority) == (("a", "b"), 4)
+    in_time = moment.options(moment.created_ms)
+    assert (in_time.tags, in_time.priority) == (("c",), 9)
     half_a_minute_on = delayed.options(delayed.created_ms + 30_000)
     assert half_a_minute_on.delay_s == pytest.approx(30, abs=0.002)
     assert half_a_minute_on.expires_in == pytest.approx(90, abs=0.002)
@@ -238,6 +240,8 @@ def test_options_reach_the_relay_and_the_wait_is_taken_off(sqlite: Engine) -> No
         ({"delay": 10, "expires_in": 5}, "would never begin"),
         ({"tags": ["x" * 65]}, "tag"),
         ({"tags": "nightly"}, "list of texts"),
+        ({"priority": 10}, "0 to 9"),
+        ({"priority": True}, "0 to 9"),
         ({"id": "a", "unique": "b"}, "give one"),
         ({"id": "a b"}, "1 to 64"),
         ({"id": ""}, "1 to 64"),

@@ -77,6 +77,8 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a", {**DAILY, "tick_as": "day", "input": [1]}, "tick_as", "has no members"),
     ("a", {**DAILY, "tags": ("x" * 65,)}, "tags", "1 to 64 printable"),
     ("a", {**DAILY, "tags": "nightly"}, "tags", "give a tuple"),
+    ("a", {**DAILY, "priority": 10}, "priority", "0 to 9"),
+    ("a", {**DAILY, "priority": "9"}, "priority", "0 to 9"),
 ]
 
 

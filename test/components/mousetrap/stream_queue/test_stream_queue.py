@@ -26,6 +26,7 @@ from mousetrap.jobs import (
     QueueUnreachable,
     Unroutable,
     dead_queue,
+    queues_of,
 )
 from mousetrap.stream_queue import open_stream_queue
 from support.inbox import eventually
@@ -183,12 +184,12 @@ async def test_leaving_leaves_no_member_and_no_settled_message_behind(store_url:
         assert (fields[b"id"], fields[b"redelivered"]) == (b"unsettled", b"1")
 
 
-async def test_a_stream_of_its_own_for_each_queue_and_each_dead_queue(store_url: str) -> None:
+async def test_a_stream_of_its_own_for_each_queue_with_its_high_and_its_dead_queue(store_url: str) -> None:
     async with opened(store_url):
         pass
 
     with raw(store_url) as client:
-        names = {name for queue in ("work", "other") for name in (queue, dead_queue(queue))}
+        names = {name for queue in ("work", "other") for name in (*queues_of(queue), dead_queue(queue))}
         assert set(client.keys("*")) == {f"mousetrap:queue:{name}".encode() for name in names}
 
 
