@@ -74,12 +74,14 @@ _BOUNDS = (
     "serve_worker.heartbeat._REPLY_TIMEOUT_S",
     "api.services._CONFIRM_TIMEOUT_S",
     "api.start._TIMEOUT_S",
+    "api.about._TIMEOUT_S",
     "api.health._TIMEOUT_S",
     "api.metrics._LOOK_TIMEOUT_S",
     "api.metrics._CHECK_TIMEOUT_S",
     "api.put_aside._LOOK_TIMEOUT_S",
     "api.waiting._LOOK_TIMEOUT_S",
     "api.records._LOOK_TIMEOUT_S",
+    "dashboard.facts._TIMEOUT_S",
 )
 # How long an example takes depends on what else the machine does: no bound on making one, none on trying it.
 _SLOW_MACHINE = [hypothesis.HealthCheck.too_slow]
@@ -140,6 +142,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("servers")
         if asked & _PROGRAMS:
             item.add_marker("slow")
+        if "world" in asked and item.get_closest_marker("test_timeout") is None:
+            item.add_marker(pytest.mark.test_timeout(TEST_TIMEOUT_S))  # not the 30 s that users have by default
         if "own_rabbitmq" in asked:
             item.add_marker(ON_OWN_RABBITMQ)
         if "valkey_cluster" in asked:

@@ -87,6 +87,7 @@ def _wait_for_store(workers: Sequence[Process]) -> None:
 def _logged_the_store_once(workers: Sequence[Process]) -> None:
     for worker in workers:
         worker.wait_for_line("the store answers again", seconds=60)
+        worker.wait_for_line("serving")  # a job can be done before that is logged
         assert count_lines_with(worker, "waiting for the store: ") == 1
         assert count_lines_with(worker, "the store answers again") == 1
         assert count_lines_with(worker, "serving") == 1

@@ -170,4 +170,6 @@ def _went_through_at_the_first_attempt(
 
 
 def _logged_once(text: str, processes: Sequence[Process]) -> None:
+    for process in processes:
+        process.wait_for_line(text)  # which may be read later than what it reports is seen
     assert [count_lines_with(process, text) for process in processes] == [1] * len(processes)
