@@ -143,7 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if asked & _PROGRAMS:
             item.add_marker("slow")
         if "world" in asked and item.get_closest_marker("test_timeout") is None:
-            item.add_marker(pytest.mark.test_timeout(TEST_TIMEOUT_S))  # not the 30 s that users have by default
+            # Not the 30 s that users have by default.
+            item.add_marker(pytest.mark.test_timeout(TEST_TIMEOUT_S))
         if "own_rabbitmq" in asked:
             item.add_marker(ON_OWN_RABBITMQ)
         if "valkey_cluster" in asked:

@@ -16,6 +16,16 @@ def http_client(url: str, **options: Any) -> httpx.Client:
     return httpx.Client(base_url=url, verify=NO_ONE, **{"timeout": 60, **options})
 
 
+def answered(api: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
+    """An API's answer, once broker and store give it one: for what may be asked again."""
+
+    def ask() -> httpx.Response | None:
+        answer = api.request(method, path, **more)
+        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
+
+    return until(ask, f"{path} is answered")
+
+
 def accepted_run(api: httpx.Client, path: str, body: object = None) -> str:
     """The id of a run that an API has accepted.
 

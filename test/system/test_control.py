@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from mousetrap.embedded_valkey import EmbeddedValkey
+from support.clients import answered
 from support.feed import Feed
 from support.processes import Process
 from support.rabbitmq import OwnRabbitMQ
@@ -15,13 +16,17 @@ WHY = {"Mousetrap-Reason": "the database moves"}
 
 
 def act(stack: Stack, path: str) -> dict[str, Any]:
-    answer = stack.api.post(path, headers=WHY).raise_for_status()
-    found: dict[str, Any] = answer.json()
+    found: dict[str, Any] = answered(stack.api, "POST", path, headers=WHY).raise_for_status().json()
+    return found
+
+
+def workers_of(stack: Stack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answered(stack.api, "GET", "/workers").raise_for_status().json()
     return found
 
 
 def state_of(stack: Stack, worker: Process) -> str:
-    (state,) = (it["state"] for it in stack.api.get("/workers").json() if it["pid"] == worker.pid)
+    (state,) = (it["state"] for it in workers_of(stack) if it["pid"] == worker.pid)
     return str(state)
 
 
@@ -42,7 +47,7 @@ def test_a_pause_during_200_runs_and_a_resume_complete_all_of_them(stack: Stack,
     run_ids += [stack.submit() for _ in range(RUNS // 2)]
 
     until(
-        lambda: any(it["paused"] == ["data_processing"] for it in stack.api.get("/workers").json()),
+        lambda: any(it["paused"] == ["data_processing"] for it in workers_of(stack)),
         "the worker of the paused stage takes nothing",
     )
     # The other stage goes on; of the paused one, what had begun is finished, and all else is in its queue.
@@ -118,7 +123,7 @@ def test_what_one_of_three_drained_workers_had_finished_is_not_delivered_again(
         worker.wait_for_line("feeds_list, start_fetch")
     stack.start("process_worker").wait_for_line("serving data_processing")
     run_ids = [stack.submit() for _ in range(RUNS // 2)]
-    listed = {it["pid"]: it["name"] for it in stack.api.get("/workers").json()}
+    listed = {it["pid"]: it["name"] for it in workers_of(stack)}
     drained = workers[0]
 
     act(stack, f"/workers/{listed[drained.pid]}/drain")

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from support.clients import accepted_run
+from support.clients import accepted_run, answered
 from support.operations import ended
 from support.processes import Process, clean_environment
 from support.repairable_worker import ATTEMPTS, CRASHES
@@ -56,24 +55,16 @@ def letter_of(stack: Stack, run_id: str) -> dict[str, Any]:
     """The page of the run's one dead letter."""
 
     def found() -> list[dict[str, Any]]:
-        letters: list[dict[str, Any]] = (
-            stack.api.get("/dead", params={"run": run_id}).json().get("letters", [])
-        )
+        letters: list[dict[str, Any]] = asked(stack, "/dead", params={"run": run_id})["letters"]
         return letters
 
     (line,) = until(found, f"a dead letter of run {run_id}")
-    page: dict[str, Any] = answered(stack, "GET", f"/dead/{line['queue']}/{line['id']}")
-    return page
+    return asked(stack, f"/dead/{line['queue']}/{line['id']}")
 
 
-def answered(stack: Stack, method: str, path: str, **more: Any) -> dict[str, Any]:
-    """The API's answer, once broker and store give it one; what is asked here may be asked again."""
-
-    def ask() -> httpx.Response | None:
-        answer = stack.api.request(method, path, **more)
-        return None if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else answer
-
-    answer: dict[str, Any] = until(ask, f"{path} is answered").raise_for_status().json()
+def asked(stack: Stack, path: str, **more: Any) -> dict[str, Any]:
+    """What the API answers, once broker and store give it an answer."""
+    answer: dict[str, Any] = answered(stack.api, "GET", path, **more).raise_for_status().json()
     return answer
 
 
@@ -101,7 +92,7 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
     assert len({event["worker"] for event in starts}) == CRASHES
 
     start_fetching(REPAIRED="1")
-    redriven = ended(stack.api, stack.api.post("/dead/redrive", json={"all": True}))
+    redriven = ended(stack.api, answered(stack.api, "POST", "/dead/redrive", json={"all": True}))
 
     assert {
         "matched": 2,
@@ -113,7 +104,7 @@ def test_a_poison_message_and_one_that_kills_its_worker_are_kept_repaired_and_co
     }.items() <= redriven.items()
     for run_id in (poison, killer):
         _completed_after_redrive(stack, run_id)
-    assert answered(stack, "GET", "/dead")["letters"] == []
+    assert asked(stack, "/dead")["letters"] == []
     assert sorted(stack.summaries()) == sorted([poison, killer, innocent])
 
 

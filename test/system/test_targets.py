@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from mousetrap.embedded_valkey import EmbeddedValkey
-from support.clients import accepted_run, http_client
+from support.clients import accepted_run, answered, http_client
 from support.processes import Process
 from support.stack import SIGNING_KEYS, url_once_ready
 from support.valkey import administrator
@@ -75,7 +75,7 @@ class Deployment:
 
     def ended(self, run: str) -> Any:
         """The run, if it has ended."""
-        shown = self.api.get(f"/runs/{run}").json()
+        shown = answered(self.api, "GET", f"/runs/{run}").json()
         return shown if shown.get("state") in ("completed", "failed", "rejected") else None
 
 
@@ -88,7 +88,7 @@ def deployment(
 
 
 def test_a_worker_of_a_file_needs_no_new_api_and_neither_s_end_costs_a_run(deployment: Deployment) -> None:
-    assert deployment.api.post("/pipelines/wordcount/runs", json="a").status_code == 404
+    assert answered(deployment.api, "POST", "/pipelines/wordcount/runs", json="a").status_code == 404
     first = deployment.start_worker()
     assert deployment.result(deployment.submit("one and one")) == {"one": 2, "and": 1}
 
@@ -129,13 +129,14 @@ def test_a_dead_letter_is_edited_under_the_worker_s_contract(deployment: Deploym
 
     # The failure is recorded first, and the letter published then.
     (letter,) = until(
-        lambda: deployment.api.get("/dead", params={"queue": "target_words"}).json().get("letters"),
+        lambda: answered(deployment.api, "GET", "/dead", params={"queue": "target_words"}).json()["letters"],
         "its letter is there",
     )
     path = f"/dead/target_words/{letter['id']}/redrive"
-    wrong = deployment.api.post(path, json={"input": [1, 2]})
+    wrong = answered(deployment.api, "POST", path, json={"input": [1, 2]})
     assert (wrong.status_code, wrong.json()["where"]) == (422, "$[0]")
-    assert deployment.api.post(path, json={"input": ["a", "b"]}).json()["redriven"] == 1
+    done = answered(deployment.api, "POST", path, json={"input": ["a", "b"]})
+    assert done.json()["redriven"] == 1, done.text
 
     assert deployment.result(run) == {"a": 1, "b": 1}
 
@@ -145,7 +146,7 @@ def test_a_message_causes_no_import(deployment: Deployment, tmp_path: Path) -> N
     deployment.start_worker()
 
     for path in ("/pipelines/never_named/runs", "/pipelines/never_named:task/runs", "/pipelines/os/runs"):
-        assert deployment.api.post(path, json="x").status_code == 404
+        assert answered(deployment.api, "POST", path, json="x").status_code == 404
     assert deployment.result(deployment.submit("never_named never_named:task")) == {
         "never_named": 1,
         "never_named:task": 1,

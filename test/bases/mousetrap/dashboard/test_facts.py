@@ -13,6 +13,7 @@ from mousetrap.dashboard import json_tree as tree_module
 from mousetrap.dashboard.facts import Facts, LastKnown, Refused, Reply
 from mousetrap.dashboard.json_tree import Tree, json_tree
 from mousetrap.dashboard.pages.run_tabs import _line
+from mousetrap.testing import World
 from support.dashboard import Answers, Pages
 
 VISITOR = Caller("ada", frozenset(Allowed))
@@ -66,8 +67,9 @@ class Silent:
 
 @pytest.mark.parametrize("parts", [(), (b"first line\n",)])
 async def test_a_file_ends_where_the_api_sends_nothing_for_too_long(
-    monkeypatch: pytest.MonkeyPatch, parts: tuple[bytes, ...]
+    world: World, monkeypatch: pytest.MonkeyPatch, parts: tuple[bytes, ...]
 ) -> None:
+    """In simulated time: a busy machine stands still for longer than that."""
     monkeypatch.setattr(facts_module, "_TIMEOUT_S", 0.05)
     sent: list[Message] = []
 
