@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from mousetrap.handlers import Binding, Context, no_dependencies
-from mousetrap.pipeline import All, AnyOf, Each, Gathered, Keyed, Lock, Many, Pipeline, Stage
+from mousetrap.pipeline import All, AnyOf, AtMost, Each, Gathered, Keyed, Many, Pipeline, Stage
 from mousetrap.retry import Outage, RetryPolicy
 
 #: Of one station; a worker that waits longer is asked to end the attempt.
@@ -26,7 +26,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Station(msgspec.Struct, frozen=True):
-    """One to fetch; its host is what the lock goes by."""
+    """One to fetch; its host is what the limit goes by."""
 
     url: str
     host: str
@@ -87,7 +87,7 @@ WEATHER = Pipeline(
             input=Station,
             output=Hours | Days,
             after=Each("list"),
-            lock=Lock(name="weather-host", by="host"),
+            limit=AtMost(2, per="host"),
             retry=RetryPolicy(attempts=4, base=0.5, dont_retry_on=(StationRefused,)),
             timeout=_TIMEOUT_S,
         ),
