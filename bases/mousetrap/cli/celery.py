@@ -1,12 +1,15 @@
 """The commands `celery …`: take tasks, and read an app."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mousetrap.cli.session import environment, read_settings
 from mousetrap.worker_flags import Span, WorkerFlags
+
+if TYPE_CHECKING:
+    from mousetrap.celery_messages import Declared
 
 app = typer.Typer(help="Take tasks of Celery's clients, and write declarations of a Celery app.")
 
@@ -27,13 +30,12 @@ def take(
     """
     from mousetrap.catalogue import PIPELINES, SETTINGS
     from mousetrap.celery import bind_celery
-    from mousetrap.celery_messages import read_declared
     from mousetrap.job_queue import open_queue
     from mousetrap.serve_worker import serve_worker
 
     environ = environment()
     read_settings(environ)
-    declared = read_declared(_text(declarations))
+    declared = _declared(declarations)
     flags = (
         WorkerFlags() if "MOUSETRAP_CONCURRENCY" in environ else WorkerFlags(concurrency=Span(_CONCURRENCY))
     )
@@ -46,6 +48,16 @@ def take(
         pipelines=PIPELINES.values(),
     )
     raise typer.Exit(code)
+
+
+def _declared(path: Path) -> "Declared":
+    from mousetrap.api_client import Misused
+    from mousetrap.celery_messages import DeclaredWrong, read_declared
+
+    try:
+        return read_declared(_text(path))
+    except DeclaredWrong as error:
+        raise Misused(f"{path}: {error}") from error
 
 
 @app.command()
