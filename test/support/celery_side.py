@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +98,7 @@ order = chain("order", first, double)
 """
 DECLARED = """
 queues = ["mousetrap"]
+answers = true
 
 [tasks]
 "shop.triple" = "triple"
@@ -195,6 +197,17 @@ class BothSides:
             open_store(self._settings.store_url, retention=3600, keyring=keyring) as store,
         ):
             return await act(DeadLetters(queue, store, keyring, pipelines))
+
+    @contextmanager
+    def waiting_client(self) -> Iterator[Celery]:
+        """A client of Celery's that waits for results over the broker."""
+        app = Celery("waiting", broker=self._broker_url, backend="rpc://", set_as_current=False)
+        app.conf.update(broker_pool_limit=1)
+        try:
+            yield app
+        finally:
+            app.backend.result_consumer.stop()  # else its socket is left to the collector
+            app.close()
 
     def task(self, name: str, queue: str = "mousetrap") -> Any:
         """A signature of Celery's."""

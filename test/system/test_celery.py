@@ -37,6 +37,19 @@ def test_a_delay_of_a_celery_client_is_done_by_our_worker_once(sides: BothSides)
     assert sides.done() == ["triple 5", "triple 6"]
 
 
+def test_a_caller_with_rpc_gets_its_result_and_its_error(sides: BothSides) -> None:
+    sides.start_worker()
+    sides.start_taking()
+
+    with sides.waiting_client() as client:
+        done, failed = (
+            client.send_task(f"shop.{name}", (5,), queue="mousetrap") for name in ("triple", "fail")
+        )
+        assert done.get(timeout=60) == 15
+        with pytest.raises(ValueError, match="5 is refused"):
+            failed.get(timeout=60)
+
+
 def test_a_chain_goes_from_celery_to_us_and_back_and_from_us_to_celery_and_back(sides: BothSides) -> None:
     sides.start_worker()
     sides.start_celery()

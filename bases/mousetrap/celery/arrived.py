@@ -33,6 +33,8 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     #: Text, or base64 where it is none.
     body: str
     is_base64: bool = False
+    #: Where its sender waits for the result.
+    reply_to: str = ""
 
     @staticmethod
     def of(queue: str, message: ForeignMessage) -> "Arrived":
@@ -47,13 +49,14 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
             headers=kept_headers(message.headers),
             body=body,
             is_base64=is_base64,
+            reply_to=message.reply_to,
         )
 
     @property
     def call(self) -> Invocation:
         """The call in it. Raises NotUnderstood."""
         body = base64.b64decode(self.body) if self.is_base64 else self.body.encode()
-        return read_invocation(self.headers, self.content_type, body)
+        return read_invocation(self.headers, self.content_type, body, self.reply_to)
 
     @property
     def key(self) -> str:

@@ -11,7 +11,17 @@ from mousetrap.celery.arrived import FROM_CELERY, Arrived, NotSentOn, SentOn
 from mousetrap.celery.broker import open_celery
 from mousetrap.celery.intake import Intake
 from mousetrap.celery.passing import Ended, Passing
-from mousetrap.celery_messages import Declared, Invocation, after_done, after_failed, check_follows
+from mousetrap.celery_messages import (
+    Declared,
+    Invocation,
+    after_done,
+    after_failed,
+    answer_done,
+    answer_failed,
+    answer_revoked,
+    check_follows,
+    is_more,
+)
 from mousetrap.client import AsyncClient, Pipelines
 from mousetrap.handlers import Binding, Context
 from mousetrap.known_pipelines import KnownPipelines
@@ -44,16 +54,26 @@ async def send_on(arrived: Arrived, context: Context[Passing]) -> SentOn:
     call = arrived.call
     check_follows(call)
     run_id = await context.deps.start(call)
-    if not run_id or not call.leads_on:
+    if not run_id or not is_more(call, context.deps.declared):
         return SentOn(run=run_id, state="accepted" if run_id else "expired")
     ended = await context.deps.ended(run_id)
     sent = await _sent(context.deps, call, ended)
+    if context.deps.declared.answers and call.reply_to:
+        await context.deps.broker.answer(call.reply_to, call.id, _answer(call, ended))
     if ended.state == "failed" and (call.callbacks or call.chain):
         raise NotSentOn(
             f"run {run_id} of {call.task} failed, so what follows it in Celery is not sent: "
             "redrive that run's dead letter, and then this one"
         )
     return SentOn(run=run_id, state=ended.state, sent=sent)
+
+
+def _answer(call: Invocation, ended: Ended) -> bytes:
+    if ended.state == "completed":
+        return answer_done(call.id, ended.result)
+    if ended.failure is not None:
+        return answer_failed(call.id, ended.failure.kind, ended.failure.text)
+    return answer_revoked(call.id, ended.state)
 
 
 async def _sent(passing: Passing, call: Invocation, ended: Ended) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Sends messages to Celery's queues."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from mousetrap.catalogue import SETTINGS
 from mousetrap.celery_messages import Signature, wire_of
 from mousetrap.job_queue import ForeignMessage, ForeignQueues, open_foreign, options_of
+from mousetrap.jobs import Unroutable
 from mousetrap.settings import Settings, SettingsWrong, local_environment
 
 
@@ -25,6 +26,11 @@ class CeleryBroker:
         message = ForeignMessage(body=wire.body, headers=wire.headers, correlation_id=signature.id)
         await self.queues.publish(signature.queue, message)
         return signature.id
+
+    async def answer(self, queue: str, task_id: str, body: bytes) -> None:
+        """Sends a result to a caller that waits for it; one that has left gets none. Raises as `send` does, but no Unroutable."""
+        with suppress(Unroutable):
+            await self.queues.publish(queue, ForeignMessage(body=body, headers={}, correlation_id=task_id))
 
 
 @asynccontextmanager

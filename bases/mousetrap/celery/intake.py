@@ -6,7 +6,7 @@ import random
 
 from mousetrap.celery.arrived import FROM_CELERY, REFUSED, Arrived
 from mousetrap.celery.passing import Passing
-from mousetrap.celery_messages import check_follows
+from mousetrap.celery_messages import check_follows, is_more
 from mousetrap.client import UnknownPipeline
 from mousetrap.job_queue import ForeignDelivery
 from mousetrap.jobs import MousetrapError
@@ -76,7 +76,7 @@ class Intake:
             if not await self._passing.start(call):
                 _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
                 return
-            if not call.leads_on:
+            if not is_more(call, self._passing.declared):
                 return
         except _UNDONE as error:
             _log.warning("a message of %s becomes a run of from_celery: %s", arrived.queue, error)

@@ -18,6 +18,7 @@ from mousetrap.client import (
 )
 from mousetrap.pipeline import Pipeline, schema
 from mousetrap.retry import Outage
+from mousetrap.shapes import Failure
 from mousetrap.submit_run import RUN_ID_FORM, run_id_of_key
 
 #: How long an attempt waits for a run, holding a slot. Longer runs are looked at again, after pauses that grow with them.
@@ -38,6 +39,8 @@ class Ended:
 
     state: str
     result: Any = None
+    #: Of one that failed.
+    failure: Failure | None = None
 
 
 class Passing:
@@ -84,8 +87,8 @@ class Passing:
             return Ended("completed", await self.client.run(run_id).wait(_WAIT_S))
         except WaitTimeout as error:
             raise RunGoesOn(f"run {run_id} has not ended; it is looked at again") from error
-        except RunFailed:
-            return Ended("failed")
+        except RunFailed as error:
+            return Ended("failed", failure=error.run.failure)
         except RunCancelled:
             return Ended("cancelled")
         except RunExpired:

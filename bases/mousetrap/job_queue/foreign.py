@@ -31,6 +31,7 @@ class ForeignMessage:
     content_type: str = "application/json"
     content_encoding: str = "utf-8"
     correlation_id: str = ""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,7 @@ def _taking(queue: str, receive: Receive) -> Callable[..., None]:
             content_type=properties.content_type or "",
             content_encoding=properties.content_encoding or "",
             correlation_id=properties.correlation_id or "",
+            reply_to=properties.reply_to or "",
         )
         receive(ForeignDelivery(queue, message, channel, method.delivery_tag))
 
@@ -238,6 +240,7 @@ def _properties(message: ForeignMessage, message_id: str) -> BasicProperties:
         delivery_mode=_PERSISTENT,
         priority=0,
         correlation_id=message.correlation_id,
+        reply_to=message.reply_to or None,
         message_id=message_id,
     )
 

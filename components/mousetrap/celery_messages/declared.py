@@ -21,6 +21,8 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queues: tuple[str, ...] = ("celery",)
     #: Celery's name of a task, and the queue in which its workers find it, where what is sent on does not name one.
     routes: Mapping[str, str] = {}
+    #: Whether results are sent to callers that wait for them, as those with the backend `rpc://` do.
+    answers: bool = False
 
     def queue_of(self, task: str) -> str:
         """The queue of a task: its route, ours for one that is done here, else Celery's default."""
@@ -33,7 +35,7 @@ def read_declared(text: str) -> Declared:
         found = msgspec.convert(tomllib.loads(text), Declared)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise DeclaredWrong(
-            f'{error}; it has queues = ["…"], [tasks] and [routes], as\n{_EXAMPLE}'
+            f'{error}; it has queues = ["…"], answers, [tasks] and [routes], as\n{_EXAMPLE}'
         ) from error
     if not found.tasks or not found.queues:
         raise DeclaredWrong(f"it declares no task, or no queue: give both, as\n{_EXAMPLE}")

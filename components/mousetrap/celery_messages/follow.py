@@ -43,6 +43,11 @@ class _Signature(msgspec.Struct, frozen=True):
     immutable: bool = False
 
 
+def is_more(call: Invocation, declared: Declared) -> bool:
+    """Whether there is something to send when the call has ended."""
+    return call.leads_on or bool(declared.answers and call.reply_to)
+
+
 def check_follows(call: Invocation) -> None:
     """Raises NotUnderstood where something follows the call that could not be sent."""
     if call.chord:

@@ -40,6 +40,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     chain: tuple[dict[str, Any], ...] = ()
     #: The body of a chord that it is in the header of.
     chord: Any = None
+    #: The queue in which its sender waits for the result; empty where it does not.
+    reply_to: str = ""
 
     @property
     def leads_on(self) -> bool:
@@ -62,6 +64,7 @@ class _Headers(msgspec.Struct, frozen=True):
     eta: str | None = None
     expires: str | None = None
     compression: str | None = None
+    ignore_result: bool | None = None
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +74,9 @@ def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): value if _is_plain(value) else repr(value)[:200] for name, value in headers.items()}
 
 
-def read_invocation(headers: Mapping[str, Any], content_type: str, body: bytes) -> Invocation:
+def read_invocation(
+    headers: Mapping[str, Any], content_type: str, body: bytes, reply_to: str = ""
+) -> Invocation:
     """The call in a message. Raises NotUnderstood for one that is no JSON of protocol 2."""
     if content_type != _JSON:
         raise NotUnderstood(
@@ -100,6 +105,7 @@ def read_invocation(headers: Mapping[str, Any], content_type: str, body: bytes) 
         errbacks=embedded.errbacks or (),
         chain=embedded.chain or (),
         chord=embedded.chord,
+        reply_to="" if head.ignore_result else reply_to,
     )
 
 
