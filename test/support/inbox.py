@@ -1,9 +1,11 @@
 """Receives from a queue and lets a test wait for what comes."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from mousetrap.jobs import Delivery, QueueUnreachable
+from support.waiting import pause_s
 
 
 class Inbox:
@@ -44,8 +46,11 @@ async def eventually(
     last: object = None
     try:
         async with asyncio.timeout(seconds):
-            while (last := await _answer(question)) != answer:  # noqa: ASYNC110  servers announce nothing
-                await asyncio.sleep(0.02)
+            begin = looked = time.monotonic()
+            while (last := await _answer(question)) != answer:
+                now = time.monotonic()
+                await asyncio.sleep(pause_s(now - begin, now - looked))
+                looked = time.monotonic()
     except TimeoutError:
         raise AssertionError(f"after {seconds:g} s still {last!r}, not {answer!r}") from None
 
