@@ -16,6 +16,7 @@ _MORE = (
     "test/components/mousetrap/workspace/test_new.py",
     "test/deploy/test_secrets.py",
     "test/docs/test_coming_from.py",
+    "test/docs/test_migrating_page.py",
     "test/projects/test_without_example.py",
     "test/stack/composed.py",
 )
