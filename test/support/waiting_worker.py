@@ -9,7 +9,7 @@ import msgspec
 
 from mousetrap.handlers import Binding
 from mousetrap.job_queue import open_queue
-from mousetrap.pipeline import All, Each, Gathered, Lock, Many, Pipeline, Stage
+from mousetrap.pipeline import All, AtMost, Each, Gathered, Lock, Many, Pipeline, Rate, Stage
 from mousetrap.retry import Outage, RetryPolicy, TryAgain
 from mousetrap.serve_worker import worker_main
 from mousetrap.settings import Settings
@@ -56,7 +56,20 @@ FANNED = Pipeline(
         Stage(name="sum", queue="waiting_sum", input=Gathered[str], output=int, after=All("read")),
     ),
 )
-PIPELINES = (SINGLE, LOCKED, FANNED)
+LIMITED = Pipeline(
+    name="limited",
+    description="One at a time for each region.",
+    stages=(
+        Stage(
+            name="take",
+            queue="waiting_take",
+            input=Order,
+            output=str,
+            limit=(AtMost(1, per="region"), Rate(1000)),
+        ),
+    ),
+)
+PIPELINES = (SINGLE, LOCKED, FANNED, LIMITED)
 
 
 async def do(order: Order) -> str:
@@ -90,6 +103,7 @@ def bindings() -> list[Binding]:
     return [
         Binding(pipeline=SINGLE, stage="do", handler=do),
         Binding(pipeline=LOCKED, stage="hold", handler=do),
+        Binding(pipeline=LIMITED, stage="take", handler=do),
         Binding(pipeline=FANNED, stage="find", handler=find),
         Binding(pipeline=FANNED, stage="read", handler=do),
         Binding(pipeline=FANNED, stage="sum", handler=count),

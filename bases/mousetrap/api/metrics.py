@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mousetrap.api.access import may_read
+from mousetrap.api.limits import waiting_by_queue
 from mousetrap.api.problems import NO_ACCESS, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.schedule_shown import OVERDUE_MS
@@ -118,10 +119,11 @@ async def _looked(services: Services) -> "ClusterFacts":
             look = await services.queue_facts.look()
             counts = await services.store.count_open()
             schedules = await services.schedules.count(OVERDUE_MS)
+            limited = await waiting_by_queue(services)
         # Of the pipelines that are known: the store could name any.
         runs = {name: counts.get(name, 0) for name in sorted(services.pipelines)}
         there = {"broker": True, "store": True}
-        return ClusterFacts(there, False, look.queues, _states(look.workers), runs, schedules)
+        return ClusterFacts(there, False, look.queues, _states(look.workers), runs, schedules, limited)
     except (MousetrapError, TimeoutError):
         broker, store = await asyncio.gather(
             _failure(services.queue.check()), _failure(services.store.check())

@@ -15,12 +15,12 @@ from mousetrap.api.queue_facts import Look
 from mousetrap.api.routes import Route
 from mousetrap.api.services import Services, WithServices
 from mousetrap.jobs import QueueUnreachable, Unroutable
-from mousetrap.pipeline import Pipeline, Stage
+from mousetrap.pipeline import AtMost, Pipeline, Rate, Stage
 from mousetrap.run_store import JobFilter, Standing, StoredRun
 from mousetrap.settings import masked
 from mousetrap.shapes import JobState
 from mousetrap.submit_run import ABANDONED_S, RerunImpossible
-from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
+from mousetrap.waiting import Facts, JobAt, LimitAt, LockAt, PlaceAt, judge
 
 #: For the broker to answer.
 _LOOK_TIMEOUT_S = 1.0
@@ -170,6 +170,7 @@ async def _job_at(
             failure=failure,
         )
     lock = await _lock_of(services, run, stage, held)
+    limit = await _limit_of(services, stage, held)
     due_ms: int | None = held.due_ms
     if (
         held.state == "outage" and stage is not None
@@ -177,7 +178,7 @@ async def _job_at(
         due_ms = await services.store.due_later(stage.queue, line.id)
     return JobAt(
         stage=line.stage,
-        state=_state(held, lock),  # type: ignore[arg-type]
+        state=_state(held, lock, limit),  # type: ignore[arg-type]
         id=line.id,
         attempt=held.attempt,
         attempts=attempts,
@@ -187,6 +188,7 @@ async def _job_at(
         due_ms=due_ms or 0,
         failure=failure,
         lock=lock,
+        limit=limit,
         suspect=held.suspect,
         starts=held.starts,
     )
@@ -226,11 +228,22 @@ async def _lock_in_words(services: Services, run: StoredRun, stage: Stage | None
     return f"{lock.name} ({lock.by} {masked(lock.value(payload).decode())[:_MOST_OF_A_VALUE]})"
 
 
-def _state(held: Standing, lock: LockAt | None) -> str:
+async def _limit_of(services: Services, stage: Stage | None, held: Standing) -> LimitAt | None:
+    if held.state != "waiting" or not held.limit or stage is None:
+        return None
+    kind = AtMost if held.limit.split(":")[1:2] == ["n"] else Rate
+    limit = next((it for it in stage.limits if isinstance(it, kind)), None)
+    if limit is None:  # it has none any more: a worker takes the job from its line, or by its message
+        return None
+    every = limit.every if isinstance(limit, Rate) else None
+    return LimitAt(most=limit.most, every=every, stands=await services.store.limit_key(held.limit))
+
+
+def _state(held: Standing, lock: LockAt | None, limit: LimitAt | None) -> str:
     if held.state == "running":
         return "running" if held.until_ms else "queued"  # one that was handed back waits for a worker
     if held.state == "waiting":
-        return "locked" if lock else "queued"
+        return "locked" if lock else "limited" if limit else "queued"
     return held.state if held.state in ("retrying", "outage") else "queued"
 
 

@@ -23,6 +23,7 @@ from mousetrap.cli.dead_test import write_test
 from mousetrap.cli.debug import debug
 from mousetrap.cli.doctor import doctor
 from mousetrap.cli.jobs import jobs
+from mousetrap.cli.limits import limits
 from mousetrap.cli.logs import logs
 from mousetrap.cli.migrate import migrate
 from mousetrap.cli.publish import publish
@@ -63,6 +64,7 @@ for command in (
     rerun,
     debug,
     worker,
+    limits,
     audit,
     migrate,
     doctor,

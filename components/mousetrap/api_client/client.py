@@ -28,6 +28,7 @@ from mousetrap.shapes import (
     Letter,
     LetterGroups,
     LetterPage,
+    Limit,
     LogPage,
     Operation,
     OperationPage,
@@ -179,6 +180,11 @@ class Api:
     def queues(self) -> Reply[tuple[Queue, ...]]:
         """All queues, with what waits in them."""
         return Reply(self._request("GET", "/queues"), tuple[Queue, ...])
+
+    def limits(self, pipeline: str | None = None) -> Reply[tuple[Limit, ...]]:
+        """The limits of stages, of all pipelines or of one: who holds them, and how many wait."""
+        params = {} if pipeline is None else {"pipeline": pipeline}
+        return Reply(self._request("GET", "/limits", params=params), tuple[Limit, ...])
 
     def workers(self) -> Reply[tuple[Worker, ...]]:
         """All workers, with what they run."""

@@ -1,7 +1,7 @@
 """Counts an API's requests, and shows its queues and workers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from prometheus_client.core import Metric
@@ -32,6 +32,8 @@ class ClusterFacts:
     runs: Mapping[str, int]
     #: How many schedules there are, and how many of them are late.
     schedules: tuple[int, int] | None = None
+    #: How many jobs wait for limits, by the queue of their stage: of all that have one.
+    limited: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class ApiNumbers:
         yield histogram(names.HTTP_SECONDS, dict(self._seconds))
         for name, count in zip((names.SCHEDULES, names.SCHEDULES_LATE), facts.schedules or (), strict=False):
             yield numbers(name, {(): count})
+        yield numbers(names.LIMITED, {(queue,): count for queue, count in facts.limited.items()})
         yield numbers(names.WATCHERS, {(): watchers})
         yield numbers(names.RUNS, acts.ended)
         yield numbers(names.REDRIVEN, {(queue,): count for queue, count in acts.redriven.items()})

@@ -86,6 +86,7 @@ HTTP_REQUESTS = Name(
 HTTP_SECONDS = Name(
     "mousetrap_http_seconds", "histogram", "From a request to the begin of its answer.", ("route", "method")
 )
+LIMITED = Name("mousetrap_limited_jobs", "gauge", "Jobs that wait for a limit of their stage.", ("queue",))
 SCHEDULES = Name("mousetrap_schedules", "gauge", "Schedules that are kept.")
 SCHEDULES_LATE = Name(
     "mousetrap_schedules_late", "gauge", "Schedules of which a tick is over ten seconds late."
@@ -128,6 +129,7 @@ API = (
     WORKERS,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    LIMITED,
     SCHEDULES,
     SCHEDULES_LATE,
     WATCHERS,

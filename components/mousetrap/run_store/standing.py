@@ -35,11 +35,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int = 0
     decided_ms: int = 0
     due_ms: int = 0
-    #: Since when it waits for a lock, and for an outage to end.
+    #: Since when it waits for a lock or a limit, and for an outage to end.
     waiting_ms: int = 0
     outage_ms: int = 0
-    #: The lock that it waits for.
+    #: The lock that it waits for, and the limit.
     needs: str = ""
+    limit: str = ""
 
 
 class Standings(StoreConnection):
@@ -49,7 +50,7 @@ class Standings(StoreConnection):
         """Where each of the jobs stands; None for one that was never claimed, or whose record cannot be read."""
         async with self._reaching():
             heads = await ask(self._client.pipeline, [job_head(run_id, job) for job in jobs]) if jobs else []
-        return [_read(head) for head in heads]
+        return [read_standing(head) for head in heads]
 
     async def holder(self, lock: str) -> Holder | None:
         """Who holds the lock; None where it is free."""
@@ -61,7 +62,7 @@ class Standings(StoreConnection):
                 return None
             run_id = run.decode(errors="replace")
             (head,) = await ask(self._client.pipeline, [job_head(run_id, job.decode(errors="replace"))])
-        taken = _read(head)
+        taken = read_standing(head)
         # A lock's fence is never less than the time at which it was taken.
         since_ms = taken.claimed_ms if taken else _number(fence)
         return Holder(run_id, taken.worker if taken else "", since_ms, _number(until))
@@ -75,7 +76,8 @@ class Standings(StoreConnection):
         return next((int(float(it)) for it in replies if it and not isinstance(it, ReplyError)), None)
 
 
-def _read(head: object) -> Standing | None:
+def read_standing(head: object) -> Standing | None:
+    """The standing in the head of a job's record; None where it has none."""
     if not isinstance(head, bytes) or not head:
         return None
     try:

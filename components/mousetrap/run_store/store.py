@@ -10,6 +10,7 @@ from mousetrap.run_store.connection import NO_KEYS
 from mousetrap.run_store.delayed import Delays
 from mousetrap.run_store.endings import Endings
 from mousetrap.run_store.fans import Fans
+from mousetrap.run_store.limit_states import LimitStates
 from mousetrap.run_store.limits import Limits
 from mousetrap.run_store.listed_jobs import JobLists
 from mousetrap.run_store.repairs import Repairs
@@ -45,7 +46,7 @@ async def open_store(
         await store.close()
 
 
-class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Standings, Delays, Limits, Work):
+class RunStore(Submissions, Repairs, Endings, Fans, JobLists, Standings, Delays, Limits, LimitStates, Work):
     """Every method raises StoreUnreachable when the server does not answer within two seconds."""
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ from mousetrap.shapes.letter import (
     LetterText,
     Redriven,
 )
+from mousetrap.shapes.limit import Limit, LimitHolder, LimitKey
 from mousetrap.shapes.log import LogLine, LogPage
 from mousetrap.shapes.minutes import Minute, QueueMinutes, ReadyAt, StageMinutes
 from mousetrap.shapes.operation import (
@@ -84,6 +85,9 @@ __all__ = [
     "LetterNote",
     "LetterPage",
     "LetterText",
+    "Limit",
+    "LimitHolder",
+    "LimitKey",
     "LogLine",
     "LogPage",
     "Minute",

@@ -26,6 +26,8 @@ class WaitsFor(StrEnum):
     DUE = "due"
     #: A lock that another job holds.
     LOCK = "lock"
+    #: A limit of its stage that has no room.
+    LIMIT = "limit"
     #: Its queue to be resumed: an operator paused it.
     PAUSED = "paused"
     #: A worker for its queue: there is none.

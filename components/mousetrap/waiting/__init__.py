@@ -1,6 +1,6 @@
 """Judges why a run waits, by facts that its caller has gathered."""
 
-from mousetrap.waiting.facts import Facts, JobAt, LockAt, PlaceAt
+from mousetrap.waiting.facts import Facts, JobAt, LimitAt, LockAt, PlaceAt
 from mousetrap.waiting.reasons import judge
 
-__all__ = ["Facts", "JobAt", "LockAt", "PlaceAt", "judge"]
+__all__ = ["Facts", "JobAt", "LimitAt", "LockAt", "PlaceAt", "judge"]

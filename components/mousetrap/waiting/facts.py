@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mousetrap.shapes import FailureLine, Fan, PutAside, Queue, RunState, Worker
+from mousetrap.shapes import FailureLine, Fan, LimitKey, PutAside, Queue, RunState, Worker
 
 #: As the store has a job: `queued` also where it has no record of it, or its worker handed it back.
-JobState = Literal["queued", "running", "retrying", "outage", "locked", "done"]
+JobState = Literal["queued", "running", "retrying", "outage", "locked", "limited", "done"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,16 @@ class LockAt:
     since_ms: int = 0
     #: When its holder loses it, unless that renews it.
     until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAt:
+    """A limit that has no room for the job, as it stands."""
+
+    #: As its stage declares it.
+    most: int
+    every: str | None = None
+    stands: LimitKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,7 @@ class JobAt:
     due_ms: int = 0
     failure: FailureLine | None = None
     lock: LockAt | None = None
+    limit: LimitAt | None = None
     #: Whether it was started twice without an end, so that it runs alone; and how often it was started.
     suspect: bool = False
     starts: int = 0

@@ -6,6 +6,7 @@ from typing import Any
 from mousetrap.shapes import FailureLine, Reason, Waiting, WaitsFor
 from mousetrap.waiting.facts import Facts, JobAt, PlaceAt
 from mousetrap.waiting.in_queue import in_queue
+from mousetrap.waiting.limited import limited
 from mousetrap.waiting.with_worker import with_worker
 from mousetrap.waiting.words import ago, moment, reason, span
 
@@ -40,6 +41,7 @@ _ORDER = (
     WaitsFor.OUTAGE,
     WaitsFor.DUE,
     WaitsFor.LOCK,
+    WaitsFor.LIMIT,
     WaitsFor.PAUSED,
     WaitsFor.WORKER,
     WaitsFor.TAKEOVER,
@@ -79,6 +81,8 @@ def _of_job(facts: Facts, place: PlaceAt) -> Iterator[Reason]:
         yield _retry(facts, place)
     elif job.state == "locked" and job.lock is not None and job.lock.run_id:
         yield _lock(facts, place)
+    elif job.state == "limited" and job.limit is not None:
+        yield limited(facts, place, job.limit)
     elif job.state == "running":
         yield with_worker(facts, place)
         return
@@ -96,6 +100,7 @@ def _is_ready(facts: Facts, place: PlaceAt) -> bool:
     """Whether its message is to be in the queue now, and not delayed."""
     job = place.job
     locked = job.state == "locked" and job.lock is not None and bool(job.lock.run_id)
+    locked = locked or job.state == "limited"
     return (
         not _is_delayed(facts, job)
         and not locked

@@ -192,6 +192,44 @@ def test_a_lock_is_held_by_another_run(api: httpx.Client, start_waiting: Start, 
     until_waits(api, run, "ended")
 
 
+def test_a_limit_has_no_room_and_shows_who_holds_it(
+    api: httpx.Client, start_waiting: Start, tmp_path: Path
+) -> None:
+    start_waiting(MOUSETRAP_CONCURRENCY="2", MOUSETRAP_PREFETCH="2")
+    holder = submit(api, "limited", order("hold", tmp_path / "mark"))
+    until_waits(api, holder, "running")
+    run, other = submit(api, "limited", order("done")), submit(api, "limited", {"region": "de"})
+
+    seen = until_waits(api, run, "limit")
+    until_waits(api, other, "ended")
+
+    assert f"take waits for one of 1 places of region=jp, held by {holder} since" in seen["headline"]["text"]
+    (held,) = evidence(seen)["holders"]
+    assert (held["run_id"], evidence(seen)["most"], evidence(seen)["running"]) == (holder, 1, 1)
+    assert held["worker"] and held["until_ms"] > held["since_ms"]
+    until(lambda: limits(api)[0]["waiting"] == 1, "it is in the line")
+    places, rate = limits(api, pipeline="limited")
+    (key,) = places["keys"]
+    assert (places["stage"], places["most"], places["per"], places["every"]) == (
+        "limited.take",
+        1,
+        "region",
+        None,
+    )
+    assert (key["of"], key["running"], key["waiting"]) == ("region=jp", 1, 1)
+    assert [it["run_id"] for it in key["holders"]] == [holder]
+    assert (rate["most"], rate["every"], [it["running"] for it in rate["keys"]]) == (1000, "second", [0])
+    assert limits(api, pipeline="single") == []
+    (tmp_path / "mark").touch()
+    until_waits(api, run, "ended")
+    until(lambda: limits(api)[0]["waiting"] == 0, "nothing is in the line")
+
+
+def limits(api: httpx.Client, **query: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get("/limits", params=query).raise_for_status().json()
+    return found
+
+
 def test_it_waits_for_the_jobs_that_it_opened(
     api: httpx.Client, start_waiting: Start, tmp_path: Path
 ) -> None:

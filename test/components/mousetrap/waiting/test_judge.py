@@ -5,8 +5,20 @@ from typing import Any
 
 import pytest
 
-from mousetrap.shapes import FailureLine, Fan, Pause, PutAside, Queue, RunState, Waiting, Worker, WorkerState
-from mousetrap.waiting import Facts, JobAt, LockAt, PlaceAt, judge
+from mousetrap.shapes import (
+    FailureLine,
+    Fan,
+    LimitHolder,
+    LimitKey,
+    Pause,
+    PutAside,
+    Queue,
+    RunState,
+    Waiting,
+    Worker,
+    WorkerState,
+)
+from mousetrap.waiting import Facts, JobAt, LimitAt, LockAt, PlaceAt, judge
 
 NOW_MS = 1_765_432_100_000
 WHY = FailureLine(kind="FeedUnavailable", text="the feed answers 503")
@@ -38,6 +50,19 @@ def facts(job: JobAt | None = None, queue: Queue | None = None, **more: Any) -> 
 
 RETRYING = a_job("retrying", due_ms=NOW_MS + 12_000, attempt=3, failure=WHY, since_ms=NOW_MS - 4_000)
 LOCK = LockAt(name="region:jp", run_id="x", worker="w2", since_ms=NOW_MS - 9_000, until_ms=NOW_MS + 20_000)
+PLACES = LimitAt(
+    most=3,
+    stands=LimitKey(
+        key="p.fetch:n:1", of="customer=acme", running=3, waiting=7,
+        holders=(LimitHolder(run_id="x", job="j", worker="w2", since_ms=NOW_MS - 9_000, until_ms=NOW_MS + 20_000),
+                 LimitHolder(run_id="y", job="j", until_ms=NOW_MS + 20_000)),
+    ),
+)  # fmt: skip
+RATE = LimitAt(
+    most=50,
+    every="minute",
+    stands=LimitKey(key="p.fetch:r", of="", running=0, waiting=1, next_ms=NOW_MS + 20_000),
+)
 TAKEN = a_job("running", worker="w1", since_ms=NOW_MS - 7_000, until_ms=NOW_MS + 20_000)
 LETTER = PutAside(id="l", queue="fetches", reason="expired", believed=True)
 FAN = Fan(job="o", stage="find", state="closed", opened=10_000, total=10_000, done=7_310, lost=3)
@@ -134,6 +159,18 @@ CASES = {
             "fetch waits for the lock region:jp, which run x holds at worker w2 since 9.0 s; it loses it at 2025-12-11 05:48:40 UTC "
             "unless it renews it."
         ),
+    ),
+    "a limit": (
+        facts(a_job("limited", limit=PLACES)),
+        "limit",
+        (
+            "fetch waits for one of 3 places of customer=acme, held by x since 9.0 s, y (begins now); 7 wait in its line."
+        ),
+    ),
+    "a rate": (
+        facts(a_job("limited", limit=RATE)),
+        "limit",
+        "fetch waits for its turn: 50 may begin in a minute, the next at 2025-12-11 05:48:40 UTC.",
     ),
     "a lock that is free by now": (facts(a_job("locked", lock=LockAt(name="region:jp"))), "queue", None),
     "runs": (

@@ -207,7 +207,7 @@ function limits.wait(run, job, held, attempt, generation, worker, at, wanted, tt
   end
   -- The fence grows, so that a holder whose lease has ended and that still runs can decide nothing.
   held.state, held.fence, held.facts.attempt, held.facts.decided_ms = 'waiting', held.fence + 1, attempt, now
-  held.facts.limit, held.facts.slot = at[1], nil
+  held.facts.limit, held.facts.slot, held.facts.needs = at[1], nil, nil
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   local in_line = limits.join(at, wanted, member, attempt, generation, ttl)

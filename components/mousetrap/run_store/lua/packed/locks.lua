@@ -30,7 +30,7 @@ local function wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl)
   end
   -- The fence grows, so that a holder that lost the lock and still runs can decide nothing.
   held.state, held.fence, held.facts.attempt, held.facts.decided_ms = 'waiting', held.fence + 1, attempt, now
-  held.facts.needs = lock  -- for people who ask what it waits for
+  held.facts.needs, held.facts.limit = lock, nil  -- for people who ask what it waits for
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
   return { 'locked', holder, now - held.facts.waiting_ms }
