@@ -38,6 +38,8 @@ from support.valkey import OwnValkey
 #: What must be shown: so many workers, places for a key, keys, jobs of each small key, jobs of the large one.
 WORKERS, PLACES, KEYS, SMALL, LARGE = 5, 3, 40, 51, 2_000
 SLOTS, WORK_S, LEASE_S = 4, 0.1, 3.0
+#: After which a round has lost something.
+LONGEST_S = 600.0
 RATE, RATE_WORKERS, RATE_JOBS, WINDOW_S = 50, 3, 1_500, 10.0
 KEYRING = Keyring.parse("bench:a-secret-for-benchmarks")
 
@@ -101,7 +103,8 @@ class Place:
     def start(self) -> "subprocess.Popen[bytes]":
         """Starts a worker's process."""
         words = (self.queue_url, self.store_url, str(self.log), self.limit, str(self.work_s))
-        return subprocess.Popen([sys.executable, "-m", "benchmarks.limits", "work", *words])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return subprocess.Popen([sys.executable, "-m", "benchmarks.limits", "work", *words], env=environment)
 
     def events(self) -> list[Event]:
         """What has happened, in its order."""
@@ -150,29 +153,34 @@ def done(place: Place) -> int:
     return len({event.run for event in place.events() if event.what == "e"}) if place.log.exists() else 0
 
 
-def round_of(place: Place, customers: Sequence[str], workers: int, kill_every_s: float = 0.0) -> list[Event]:
-    """All jobs are submitted, then workers start; with `kill_every_s` one of them is killed and another one starts."""
+def round_of(place: Place, customers: Sequence[str], workers: int, kill_each: int = 0) -> list[Event]:
+    """All jobs are submitted, then workers start; each time that so many are done, one is killed and another one starts."""
     asyncio.run(submit(place, customers))
     place.log.touch()
     running = [place.start() for _ in range(workers)]
-    killed_at = time.monotonic()
+    began, next_kill = time.monotonic(), kill_each or len(customers)
     try:
-        while done(place) < len(customers):
-            time.sleep(0.2)
-            if kill_every_s and time.monotonic() - killed_at > kill_every_s:
-                victim = running.pop(random.randrange(len(running)))
-                victim.kill()
-                victim.wait()
-                killed_at = time.monotonic()
-                with place.log.open("a") as log:
-                    log.write(f"k {victim.pid} - - {killed_at:.6f}\n")
+        while (finished := done(place)) < len(customers):
+            if time.monotonic() - began > LONGEST_S or any(each.poll() is not None for each in running):
+                raise TimeoutError(f"{finished} of {len(customers)} runs are done")
+            if finished >= next_kill:
+                next_kill = finished + kill_each
+                _kill(place, running.pop(0))
                 running.append(place.start())
+            time.sleep(0.1)
     finally:
         for each in running:
             each.terminate()
         for each in running:
             each.wait()
     return place.events()
+
+
+def _kill(place: Place, victim: "subprocess.Popen[bytes]") -> None:
+    victim.kill()
+    victim.wait()
+    with place.log.open("a") as log:
+        log.write(f"k {victim.pid} - - {time.monotonic():.6f}\n")
 
 
 @dataclass(slots=True)
@@ -232,19 +240,19 @@ def measure_places(make: "Maker") -> None:
     both = [*small, *["large"] * LARGE]
     random.Random(1).shuffle(small)
     random.Random(2).shuffle(both)
-    alone = seen(round_of(make("places"), small, WORKERS), small, WORKERS * SLOTS)
-    beside = seen(round_of(make("places"), both, WORKERS), both, WORKERS * SLOTS)
-    killed = seen(round_of(make("places"), both, WORKERS, kill_every_s=2.0), both, WORKERS * SLOTS)
+    found = []
+    for customers, kill_each in ((small, 0), (both, 0), (small, 400), (both, 400)):
+        events = round_of(make("places"), customers, WORKERS, kill_each)
+        found.append(seen(events, customers, WORKERS * SLOTS))
+        what = "beside the large key" if customers is both else "small keys alone"
+        print(f"{what}, {'a worker killed each 400 jobs' if kill_each else 'none killed'}:", end=" ")
+        print(
+            f"at most {found[-1].most} of a key at once, p95 wait {p95(found[-1].waits):.2f} s, {found[-1].idle:.1%} idle"
+        )
+    waits = [p95(each.waits) for each in found]
     print(
-        f"most of a key at once: {alone.most} alone, {beside.most} beside the large one, {killed.most} with kills"
+        f"p95 beside the large key by alone: {waits[1] / waits[0]:.2f}, with kills {waits[3] / waits[2]:.2f}"
     )
-    print(
-        f"p95 wait of small keys: {p95(alone.waits):.2f} s, {p95(beside.waits):.2f} s, {p95(killed.waits):.2f} s"
-    )
-    print(
-        f"beside by alone: {p95(beside.waits) / p95(alone.waits):.2f}; killed: {p95(killed.waits) / p95(alone.waits):.2f}"
-    )
-    print(f"slots free while a key had jobs and room: {alone.idle:.1%}, {beside.idle:.1%}, {killed.idle:.1%}")
 
 
 def measure_rate(make: "Maker") -> None:
