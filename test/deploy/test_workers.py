@@ -19,7 +19,7 @@ def test_each_worker_with_a_program_has_a_project_and_locked_requirements() -> N
     requirements = {file.stem for file in (ROOT / "requirements").glob("*.txt")}
 
     assert projects == {"api", "cli", *BASES}
-    assert requirements == {"run", "develop", "build", *projects}
+    assert requirements == {"run", "develop", "build", "docs", "notebook", *projects}
 
 
 def test_each_worker_with_a_program_has_a_script() -> None:
