@@ -28,6 +28,7 @@ from simulation.graphs import GRAPH_KINDS, Drawn, Piece
 from simulation.handlers import (
     HANDLERS,
     KINDS,
+    LANES,
     LARGE,
     LIMITED_STAGE,
     OPTIONS,
@@ -68,7 +69,9 @@ class Cluster(Simulation):
         self, keep: int = 64, *, packed: bool = False, split: bool = False, drawn: Drawn | None = None
     ) -> None:
         self.drawn = drawn
-        self.pipelines: dict[str, Pipeline] = {drawn.pipeline.name: drawn.pipeline} if drawn else PIPELINES
+        # A cluster keeps no limits: no worker of a stage with one starts there.
+        served = [it for it in PIPELINES.values() if not (split and it is LANES)]
+        self.pipelines: dict[str, Pipeline] = {it.name: it for it in ([drawn.pipeline] if drawn else served)}
         self.queues = [stage.queue for each in self.pipelines.values() for stage in each.stages]
         super().__init__((name for queue in self.queues for name in (queue, dead_queue(queue))), keep=keep)
         self.split: StoreCluster | None = None
