@@ -15,6 +15,7 @@ _MORE = (
     "test/bases/mousetrap/cli/test_remove.py",
     "test/components/mousetrap/workspace/test_new.py",
     "test/deploy/test_secrets.py",
+    "test/development/test_autoscaling.py",
     "test/docs/test_coming_from.py",
     "test/docs/test_migrating_page.py",
     "test/projects/test_without_example.py",
