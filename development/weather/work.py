@@ -73,7 +73,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class StationRefused(Exception):
-    """The station's host has no such file, or the file is none of a station: another attempt gives the same."""
+    """No such address or file, or the file is none of a station: another attempt gives the same."""
 
 
 WEATHER = Pipeline(
@@ -120,6 +120,8 @@ async def fetch(station: Station, context: Context[httpx.AsyncClient]) -> Hours 
     """Raises Outage while the host is away, which uses no attempt up."""
     try:
         response = await context.deps.get(station.url)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise StationRefused(f"{station.url}: {error}") from error
     except httpx.TransportError as error:
         raise Outage(f"{station.host} is away: {type(error).__name__}") from error
     if response.is_client_error:
@@ -130,15 +132,17 @@ async def fetch(station: Station, context: Context[httpx.AsyncClient]) -> Hours 
 
 def read_station(name: str, text: str) -> Hours | Days:
     """The readings of a file; its first line has its kind. Raises StationRefused."""
-    head, *lines = text.splitlines()
+    head, *lines = text.splitlines() or [""]
     rows = [line.split(",") for line in lines]
-    match head:
-        case "time,fahrenheit":
-            return Hours(name, [(time, float(degrees)) for time, degrees in rows])
-        case "date,low,high":
-            return Days(name, [Day(date, float(low), float(high)) for date, low, high in rows])
-        case _:
-            raise StationRefused(f"{name}: its first line is {head[:40]!r}")
+    try:
+        match head:
+            case "time,fahrenheit" if rows:
+                return Hours(name, [(time, float(degrees)) for time, degrees in rows])
+            case "date,low,high" if rows:
+                return Days(name, [Day(date, float(low), float(high)) for date, low, high in rows])
+    except ValueError as error:
+        raise StationRefused(f"{name}: a row is no reading: {error}") from error
+    raise StationRefused(f"{name}: its first line is {head[:40]!r}, and {len(rows)} follow")
 
 
 def sum_up_hours(hours: Hours) -> Line:

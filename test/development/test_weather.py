@@ -46,8 +46,27 @@ def test_a_station_is_read_by_its_first_line() -> None:
     assert work.read_station("a", "date,low,high\n2012/01/01,-1,3\n") == work.Days(
         "a", [work.Day("2012/01/01", -1, 3)]
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<html>",
+        "",
+        "date,low,high\n",
+        "time,fahrenheit\n2010/01/01 00:00\n",
+        "date,low,high\n2012/01/01,-1,warm\n",
+    ],
+)
+def test_a_file_that_is_none_of_a_station_is_refused(text: str) -> None:
+    with pytest.raises(work.StationRefused, match="a: "):
+        work.read_station("a", text)
+
+
+@pytest.mark.parametrize("url", ["ftp://stations.example/a.csv", "stations.example/a.csv", "http://a:port/"])
+def test_an_address_that_cannot_be_fetched_is_refused_and_not_waited_for(url: str) -> None:
     with pytest.raises(work.StationRefused):
-        work.read_station("a", "<html>")
+        perform(work.BINDINGS[1], work.Station(url, ""), deps=httpx.AsyncClient(trust_env=False))
 
 
 def test_degrees_are_celsius() -> None:
