@@ -1,7 +1,7 @@
 """Runs a command beside a RabbitMQ node of its own.
 
 `PYTHONPATH=test python development/private_node.py COMMAND…`; the node and what it holds are gone afterwards. Where no RabbitMQ can be
-had, the command runs without one: then the embedded Valkey is its queue.
+had, the command runs without one: then the embedded Valkey is its queue. Where we are root, Debian's package is installed once.
 """
 
 import os
@@ -14,9 +14,19 @@ from tempfile import TemporaryDirectory
 
 from support.rabbitmq_node import RabbitMQNode, install_rabbitmq, programs
 
+#: Of a command that Ctrl-C ended.
+_INTERRUPTED = 130
+
 
 def main(command: Sequence[str]) -> int:
     """The command's exit code."""
+    try:
+        return _run_beside(command)
+    except KeyboardInterrupt:  # before the command had begun
+        return _INTERRUPTED
+
+
+def _run_beside(command: Sequence[str]) -> int:
     if programs() is None:
         install_rabbitmq()
     if programs() is None:

@@ -13,7 +13,7 @@ def install(package: str, name: str, *more: str) -> None:
     """Installs Debian's package, without the service that the package would start on its usual port."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return
-    print(f"\nthe tests need {name}: installing {package} with apt-get (once)", file=sys.stderr, flush=True)
+    print(f"\n{name} is needed: installing {package} with apt-get (once)", file=sys.stderr, flush=True)
     ours = not _REFUSE_STARTS.exists()
     if ours:
         _REFUSE_STARTS.write_text("#!/bin/sh\nexit 101\n")
