@@ -51,9 +51,10 @@ class SignalThread:
         other = self._take()
         if other in (-1, self._written.fileno()):
             return False
-        former, self._loop_descriptor = self._loop_descriptor, os.dup(other)
-        if former is not None:
-            os.close(former)
+        if self._loop_descriptor is None:
+            self._loop_descriptor = os.dup(other)
+        else:  # under the same number, in one step: the thread may be about to write to it
+            os.dup2(other, self._loop_descriptor, inheritable=False)
         return True
 
     def end(self) -> None:

@@ -84,3 +84,46 @@ def test_an_event_loop_that_is_blocked_keeps_no_signal_and_gets_its_own(number: 
 
     words = ["asked", "passed", "on"]
     assert ended.stdout.split() == [*words, *words, "asked", "True", "-1"], ended.stderr
+
+
+#: Its thread is about to pass a signal on when the next loop has the signals.
+_PASSED_ON_LATE = """
+import os, signal, socket, threading
+from queue import SimpleQueue
+from mousetrap.shutdown import SignalThread
+
+about_to_write, replaced, results, write = threading.Event(), threading.Event(), SimpleQueue(), os.write
+
+def write_late(descriptor, data):
+    about_to_write.set()
+    replaced.wait()
+    try:
+        results.put(write(descriptor, data))
+    except OSError as error:
+        results.put(error)
+
+def begin(loop):
+    loop[0].setblocking(False)
+    signal.set_wakeup_fd(loop[0].fileno())
+    signals.hold()
+
+loops = [socket.socketpair() for _ in range(2)]
+signals = SignalThread(lambda: None)
+signals.begin()
+begin(loops[0])
+os.write = write_late
+os.kill(os.getpid(), signal.SIGINT)
+about_to_write.wait()
+begin(loops[1])
+replaced.set()
+print(results.get(), loops[1][1].recv(9))
+signals.end()
+"""
+
+
+def test_a_signal_that_is_passed_on_while_the_loop_changes_gets_to_the_next_one() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _PASSED_ON_LATE], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.stdout.strip() == r"1 b'\x02'", ended.stderr
