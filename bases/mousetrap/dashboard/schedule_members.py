@@ -95,6 +95,12 @@ MEMBERS = (
         help="Empty: as the pipeline has it.",
     ),
     Member(
+        "priority",
+        "Priority of its runs, 0 to 9",
+        read=_count,
+        help="The highest goes first; 4 is the default.",
+    ),
+    Member(
         "tags",
         "Tags, one a line",
         "\n".join,

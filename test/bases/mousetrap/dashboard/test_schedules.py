@@ -137,6 +137,7 @@ def test_one_that_is_paused_in_code_is_resumed_and_not_changed(pages: Pages, ans
                 "overlap": "allow",
                 "jitter": "0",
                 "expires_after": "600",
+                "priority": "9",
                 "tags": "a\r\nb, c\r\n",
             },
             f"PATCH {ONE}",
@@ -151,6 +152,7 @@ def test_one_that_is_paused_in_code_is_resumed_and_not_changed(pages: Pages, ans
                 "overlap": "allow",
                 "jitter": 0,
                 "expires_after": 600,
+                "priority": 9,
                 "tags": ["a", "b, c"],
             },
         ),
@@ -181,6 +183,7 @@ def test_a_form_asks_the_api(
         ("change", {"every": "x"}, "body.every"),
         ("change", {"anchor_ms": "never"}, "body.anchor"),
         ("change", {"catch_up": "x"}, "body.catch_up"),
+        ("change", {"priority": "10"}, "body.priority"),
         ("change", {"cron": "1 * * * *", "every": "60"}, "body.cron"),
         ("backfill", {"from": "never", "to": "2026-11-30T00:00"}, "body.from_ms"),
         ("backfill", {"from": "2026-11-29T00:00", "to": "2026-11-30T00:00"}, "body"),
@@ -212,6 +215,7 @@ def test_the_form_of_changes_shows_each_member_as_it_is_and_sends_none_of_them_u
         "catch_up": "86400",
         "expires_after": "0.001",
         "most": "100",
+        "priority": "4",
     }
     for name, value in shown.items():
         assert f'name="{name}" value="{value}"' in text
