@@ -239,10 +239,10 @@ def _print_run(run: "Run", waiting: "Waiting | None" = None) -> None:
     from mousetrap.cli.output import local_time, terminal, traceback_text
     from mousetrap.cli.result import result_of
     from mousetrap.cli.tables.runs import repair_hints, run_heading, timeline_table
-    from mousetrap.cli.tables.waiting import waiting_lines
+    from mousetrap.cli.tables.waiting import waiting_lines, waits_at
 
     console = terminal()
-    console.print(run_heading(run, local_time()))
+    console.print(run_heading(run, local_time(), waits_at(waiting) if waiting else ""))
     if waiting is not None and waiting.headline.kind != "ended":
         console.print(waiting_lines(waiting))
     console.print()

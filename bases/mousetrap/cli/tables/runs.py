@@ -128,14 +128,15 @@ def _why_failed(runs: Iterable[RunLine]) -> Iterable[RenderableType]:
     return (Text(), table) if table.row_count else ()
 
 
-def run_heading(run: Run, now: datetime) -> Table:
-    """A run: its pipeline, state, input and times."""
+def run_heading(run: Run, now: datetime, waits_at: str = "") -> Table:
+    """A run: its pipeline, state, input and times. A queued one shows the stage that it `waits_at`: its own is the last that began."""
     facts = Table.grid(padding=(0, 2))
     facts.add_row("run", Text(run.id, "bold"))
     facts.add_row("pipeline", run.pipeline)
     if run.rerun_of:
         facts.add_row("repeats", run.rerun_of)
-    facts.add_row("state", coloured(run.state, "" if run.finished_ms else f": {run.stage}"))
+    stage = waits_at if run.state == "queued" else run.stage
+    facts.add_row("state", coloured(run.state, f": {stage}" if stage and not run.finished_ms else ""))
     if _begins_in(run, now) > 0:
         facts.add_row("begins", f"in {about(_begins_in(run, now))}, at {moment(run.due_ms or 0, now)}")
     if run.priority != DEFAULT_PRIORITY:

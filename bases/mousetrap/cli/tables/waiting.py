@@ -19,6 +19,12 @@ def waiting_lines(waiting: Waiting) -> RenderableType:
     return lines
 
 
+def waits_at(waiting: Waiting) -> str:
+    """The stage whose job waits; empty where what the run waits for is of none. Of children the evidence has the stage that opened them."""
+    reasons = (it for it in (waiting.headline, *waiting.also) if it.kind != WaitsFor.CHILDREN)
+    return next((str(it.evidence["stage"]) for it in reasons if "stage" in it.evidence), "")
+
+
 def _name(waiting: Waiting, number: int) -> str:
     if number:
         return "also"

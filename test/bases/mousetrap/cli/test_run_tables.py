@@ -213,6 +213,16 @@ def test_a_run_shows_what_it_is() -> None:
     )
 
 
+def test_a_queued_run_shows_the_stage_that_it_waits_at_and_not_the_one_that_is_done() -> None:
+    run = Run(id=RUN, pipeline="p", state=RunState.QUEUED, stage="split", updated_ms=AT, accepted_ms=AT)
+
+    assert "state     queued: sum\n" in shown(run_heading(run, NOW, "sum"))
+    assert "state     queued\n" in shown(run_heading(run, NOW))
+    assert "state     running: split\n" in shown(
+        run_heading(replace(run, state=RunState.RUNNING), NOW, "sum")
+    )
+
+
 def test_a_traced_run_shows_its_trace_or_the_way_to_it() -> None:
     run = Run(
         id=RUN, pipeline="p", state=RunState.QUEUED, stage="s", updated_ms=AT, accepted_ms=AT, trace_id="4bf9"

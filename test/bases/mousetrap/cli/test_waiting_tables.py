@@ -1,6 +1,8 @@
 """Why a run waits, on a terminal of 80 columns."""
 
-from mousetrap.cli.tables.waiting import waiting_lines
+from dataclasses import replace
+
+from mousetrap.cli.tables.waiting import waiting_lines, waits_at
 from mousetrap.shapes import Reason, RunState, Waiting, WaitsFor
 from support.terminal import shown
 
@@ -48,3 +50,11 @@ def test_what_the_head_shows_is_not_repeated() -> None:
     aside = Reason(kind=WaitsFor.PUT_ASIDE, text="Its message is a dead letter of q (expired).", evidence={})
 
     assert shown(waiting_lines(waiting(aside))) == ""
+
+
+def test_the_stage_that_waits_is_known_by_its_job_and_not_by_what_opened_it() -> None:
+    at_sum = replace(NO_WORKER, evidence={"stage": "sum", "queue": "sums"})
+    opened = replace(CHILDREN, evidence={"stage": "find", "total": 10})
+
+    assert waits_at(waiting(NO_WORKER, at_sum, opened)) == "sum"
+    assert waits_at(waiting(NO_WORKER, opened)) == ""
