@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mousetrap.api.problems import Kind
 from mousetrap.catalogue import SETTINGS
+from mousetrap.metrics import REASONS
 from mousetrap.settings import ENGINE, entries
 from mousetrap.shapes import RunState
 from reference import pages
@@ -83,6 +85,24 @@ def test_every_log_line_that_warns_is_explained() -> None:
 
     assert len(lines) > 50
     assert [line for line in sorted(lines) if _fixed_part(line) not in page] == []
+
+
+def test_every_kind_of_problem_has_what_to_do() -> None:
+    page = (ROOT / "docs/runbook.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| .+ \|$", page, re.MULTILINE)
+
+    assert rows == [(kind.value, str(kind.status)) for kind in Kind]
+
+
+@pytest.mark.parametrize("page", ["runbook", "glossary"])
+def test_every_reason_of_a_dead_letter_is_explained(page: str) -> None:
+    table = re.split(r"^## Reasons of.+$", (ROOT / f"docs/{page}.md").read_text(), flags=re.MULTILINE)[1]
+    cells = re.findall(r"^\| (`.+?) \|", table.partition("\n## ")[0], re.MULTILINE)
+    explained = [reason for cell in cells for reason in re.findall(r"`([\w-]+)`", cell)]
+
+    ours = set(REASONS) - {"other"}
+    of_the_broker = {"delivery_limit", "rejected", "expired", "maxlen"}
+    assert sorted(explained) == sorted(ours | of_the_broker)
 
 
 def _warnings(source: Path) -> Iterator[str]:
