@@ -17,7 +17,7 @@ from mousetrap.job_queue.publisher import Publisher, Way
 from mousetrap.job_queue.rabbitmq import open_rabbitmq
 from mousetrap.job_queue.topology.declare import count_apart
 from mousetrap.job_queue.topology.topology import Topology, topology
-from mousetrap.jobs import Message, Outlet, QueueOptions, possible_limits
+from mousetrap.jobs import Message, Outlet, QueueOptions, possible_limits, stage_queue
 from mousetrap.settings import Settings
 
 #: For a first declaration, of some thirty queues and as many exchanges.
@@ -69,6 +69,7 @@ class ChannelPublisher:
             self._status,
             self._limits,
         )
+        self._publisher.learn = self._learn
 
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         self._publisher.link.start()
@@ -104,6 +105,12 @@ class ChannelPublisher:
     async def close(self) -> None:
         """Closes the connection; messages without a confirm fail."""
         await self._publisher.close()
+
+    async def _learn(self, queue: str) -> None:
+        """Looks for the high queue of one of ours. Raises Unroutable for any other, and where it is missing."""
+        if stage_queue(queue) not in self._publisher.topology.names:
+            raise unroutable(queue)
+        await self.count_ready(queue)
 
     async def _limits(self, _queue: str) -> str:
         return possible_limits(self._options)

@@ -19,6 +19,7 @@ from mousetrap.job_queue.topology.topology import JOBS, Topology
 from mousetrap.job_queue.wire import OpenWire, Wire
 from mousetrap.jobs import (
     DEFAULT_PRIORITY,
+    HIGH,
     Message,
     PublishUnconfirmed,
     QueueFull,
@@ -128,6 +129,9 @@ class Publisher:
         self.topology = topology
         #: Looks for a queue that another process declared, and makes it a part of the topology. Raises Unroutable.
         self.learn: Callable[[str], Awaitable[None]] = _unknown
+        #: Queues that were found, and looks that go on: one for all that wait, as thousands can be published at once.
+        self._found: set[str] = set()
+        self._looks: dict[str, asyncio.Task[None]] = {}
         self._deadline = deadline
         self._status = status
         self._why_full = why_full
@@ -144,14 +148,28 @@ class Publisher:
     async def publish(self, queue: str, message: Message, *, after: float = 0.0) -> None:
         """Returns once the broker has the message. Raises as `Queue.publish` does."""
         check_delay(after)
-        if after and queue_for(queue, message.priority) not in self.topology.names:
-            # The ladder takes any: a missing queue would show only at its end.
-            await self.learn(queue)
+        if after:
+            await self._find(queue_for(queue, message.priority))
         try:
             await until_settled(lambda settled: self._begin(queue, message, after, settled))
         except QueueFull as error:
             why = await self._why_full(queue)
             raise QueueFull(f"{error}: {why}; add workers, or try again later") from None
+
+    async def _find(self, queue: str) -> None:
+        """The ladder takes any: a missing queue would show only at its end, where its messages hold up those behind them."""
+        if self._is_known(queue):
+            return
+        if queue not in self._looks:
+            self._looks[queue] = asyncio.ensure_future(self.learn(queue))
+            self._looks[queue].add_done_callback(lambda _: self._looks.pop(queue))
+        await asyncio.shield(self._looks[queue])
+        self._found.add(queue)
+
+    def _is_known(self, queue: str) -> bool:
+        """Where we may not declare, high queues are not checked with the others: `migrate` may not have made them yet."""
+        checked = self.topology.declared_by_us or not queue.endswith(HIGH) or queue in self._found
+        return checked and queue in self.topology.names
 
     def post(self, queue: str, message: Message, settled: Settled) -> None:
         """As `Queue.post`. The error of a full queue does not name the limit: that takes a look at the broker."""
@@ -187,7 +205,7 @@ class Publisher:
     async def close(self) -> None:
         """Closes the connection; messages without a confirm fail."""
         self._closed = True
-        await end_tasks(self._redeclaring)
+        await end_tasks(self._redeclaring, *self._looks.values())
         await self.link.close()
         for pending in (*self._returned, *self._unconfirmed.waiting):
             self._give_up(pending, "before the queue was closed")

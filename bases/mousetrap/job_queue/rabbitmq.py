@@ -32,6 +32,7 @@ from mousetrap.jobs import (
     limit_reached,
     possible_limits,
     queues_of,
+    stage_queue,
 )
 
 #: For a request to the broker; the API answers within two seconds.
@@ -146,8 +147,12 @@ class RabbitQueue:
 
     async def _learn(self, queue: str) -> None:
         """Takes a queue that another process declared for one of ours. Raises Unroutable where there is none."""
-        await self.count_ready(queue)
-        await self._declare(queue)
+        stage = stage_queue(queue)
+        if stage not in self._publisher.topology.names:
+            await self.count_ready(stage)
+            await self._declare(stage)
+        if not self._options.declare and queue not in await self._counter.count([queue]):
+            raise unroutable(queue)
 
     async def _declare(self, queue: str) -> None:
         try:

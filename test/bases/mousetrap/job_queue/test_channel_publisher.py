@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from mousetrap.job_queue import connect, open_outlet
-from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable
+from mousetrap.job_queue import connect, open_channel, open_outlet
+from mousetrap.jobs import Message, PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable, high_queue
 from mousetrap.settings import Settings
-from support.inbox import Inbox
+from support.inbox import Inbox, eventually
 from support.relay import relay
 
 #: The frame as a client sends it.
@@ -40,6 +40,20 @@ async def test_a_queue_is_declared_when_it_is_named_and_a_missing_one_is_an_erro
             await outlet.publish(work, Message("m", b"{}"), after=1.0)
         await outlet.declare_queue(work)
         await outlet.publish(work, Message("m", b"{}"))
+
+
+async def test_a_delayed_high_one_is_refused_where_its_queue_is_not_made_yet(
+    broker_url: str, work: str
+) -> None:
+    with open_channel(broker_url, [work]) as channel:
+        channel.queue_delete(high_queue(work))
+    high, not_ours = Message("m", b"{}", priority=9), settings_for(broker_url, declare=False)
+    async with open_outlet(not_ours, [work], name="test", blocking=True) as outlet:
+        with pytest.raises(Unroutable, match=high_queue(work)):
+            await outlet.publish(work, high, after=0.1)
+        with open_channel(broker_url, [work]):  # as `migrate` makes it
+            await outlet.publish(work, high, after=0.1)
+        await eventually(lambda: outlet.count_ready(high_queue(work)), 1)
 
 
 async def test_a_full_queue_is_the_same_error(broker_url: str, work: str) -> None:

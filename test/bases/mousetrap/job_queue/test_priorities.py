@@ -1,5 +1,7 @@
 """The contract of priorities: on RabbitMQ, on Valkey, and simulated."""
 
+import asyncio
+
 import pytest
 
 from mousetrap.job_queue import QueueOptions, open_channel
@@ -132,4 +134,25 @@ async def test_usual_jobs_go_on_where_no_high_queue_is_made_yet(queue_url: str, 
 
         with open_channel(queue_url, [work]):  # as `migrate` makes them
             await queue.publish(work, of(HIGH))
+        assert await inbox.acknowledge(1) == ["of-5"]
+
+
+@pytest.mark.parametrize("queue_url", ["rabbitmq"], indirect=True)
+async def test_a_delayed_high_one_is_refused_where_no_high_queue_is_made_yet(
+    queue_url: str, work: str
+) -> None:
+    """At the ladder's end it would hold up all that is behind it on its rung."""
+    with open_channel(queue_url, [work]) as channel:
+        channel.queue_delete(high_queue(work))
+    async with connect(queue_url, [work], name="test", options=QueueOptions(declare=False)) as queue:
+        inbox = Inbox()
+        await queue.consume(work, 1, inbox)
+        together = (queue.publish(work, of(HIGH), after=0.1) for _ in range(40))
+        refused = await asyncio.gather(*together, return_exceptions=True)
+        assert {(type(each), high_queue(work) in str(each)) for each in refused} == {(Unroutable, True)}
+        await queue.publish(work, of(DEFAULT_PRIORITY), after=0.1)
+        assert await inbox.acknowledge(1) == ["of-4"]
+
+        with open_channel(queue_url, [work]):  # as `migrate` makes them
+            await queue.publish(work, of(HIGH), after=0.1)
         assert await inbox.acknowledge(1) == ["of-5"]
