@@ -1,12 +1,15 @@
 """Runs periodic duties, each in a task of its own."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mousetrap.jobs import MousetrapError
 from mousetrap.shutdown import end_tasks
+
+_log = logging.getLogger("mousetrap.housekeeping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Duty:
 
     #: Seconds from the end of one round to the begin of the next.
     every_s: float
-    #: One round. A MousetrapError ends the round: broker or store is away.
+    #: One round. A MousetrapError ends the round: broker or store is away. So does any other error, which is logged.
     act: Callable[[], Awaitable[object]]
 
 
@@ -31,6 +34,10 @@ async def run_duties(duties: Sequence[Duty]) -> AsyncIterator[None]:
 
 async def _repeat(duty: Duty) -> None:
     while True:
-        with suppress(MousetrapError):
+        try:
             await duty.act()
+        except MousetrapError:
+            pass
+        except Exception:  # noqa: BLE001  a fault of ours: without the next round the duty would end, and no one would see it
+            _log.exception("a duty's round fails")
         await asyncio.sleep(duty.every_s)

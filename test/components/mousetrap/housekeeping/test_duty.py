@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from mousetrap.housekeeping import Duty, run_duties
 from mousetrap.jobs import QueueUnreachable
 
@@ -35,6 +37,21 @@ async def test_a_round_without_a_server_does_not_end_the_duty() -> None:
 
     async with run_duties([Duty(0.0, act)]):
         await asyncio.wait_for(second.wait(), 60)
+
+
+async def test_a_fault_of_ours_is_logged_and_does_not_end_the_duty(caplog: pytest.LogCaptureFixture) -> None:
+    rounds, second = 0, asyncio.Event()
+
+    async def act() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise LookupError("no one foresaw it")
+        second.set()
+
+    async with run_duties([Duty(0.0, act)]):
+        await asyncio.wait_for(second.wait(), 60)
+    assert "no one foresaw it" in caplog.text
 
 
 async def test_duties_do_not_wait_for_each_other() -> None:
