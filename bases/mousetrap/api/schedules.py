@@ -1,6 +1,6 @@
 """Shows schedules, makes and changes them, and fires ticks by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import Annotated
 
@@ -148,11 +148,12 @@ async def change_schedule(
     status_code=204,
     responses=refusals(*_OF_ONE, Kind.SCHEDULE_IN_CODE),
 )
-async def remove_schedule(name: Name, schedules: WithSchedules, audit: WithAudit) -> None:
+async def remove_schedule(name: Name, services: WithServices, audit: WithAudit) -> None:
     """Removes a schedule; its runs go on. One that is declared in code is removed there, and here once it is orphaned."""
+    schedules = services.schedules
     with audit.act("remove_schedule", schedule=name) as act:
         record = _known(await schedules.get(name))
-        while not await schedules.remove(_made_here(record)):
+        while not await schedules.remove(_removable(record, services.pipelines)):
             record = _known(await schedules.get(name))
         act.count = 1
 
@@ -280,6 +281,12 @@ def _made_here(record: Record | None) -> Record:
             "change it there: the API's next start would undo it; here it can be paused",
         )
     return known
+
+
+def _removable(record: Record, pipelines: Container[str]) -> Record:
+    """The record, if it may be removed here, as that of a worker whose pipeline no one has any more. Raises Problem."""
+    is_left = record.origin == "worker" and record.schedule.pipeline not in pipelines
+    return record if is_left else _made_here(record)
 
 
 def _by(audit: Audit, now_ms: int) -> Change:

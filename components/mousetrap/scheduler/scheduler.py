@@ -13,7 +13,7 @@ from mousetrap.jobs import MousetrapError
 from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken, Pipeline
 from mousetrap.run_store import RunConflict, RunStore
-from mousetrap.scheduler.store import AGAIN_MS, Schedules, ScheduleTaken
+from mousetrap.scheduler.store import AGAIN_MS, Schedules, ScheduleTaken, TooManySchedules
 from mousetrap.schedules import (
     Change,
     Origin,
@@ -27,10 +27,12 @@ from mousetrap.schedules import (
     fires_at,
     input_at,
     looks_at,
+    may_declare,
     needs_to_know,
     orphaned,
     settled,
 )
+from mousetrap.signing import SignatureRefused
 from mousetrap.submit_run import Accepted, SubmitOptions
 
 #: Schedules that are carried on together.
@@ -39,10 +41,14 @@ _BATCH = 100
 _PAGE = 1_000
 #: Runs of one schedule that are submitted before that is written.
 _RUNS = 50
-#: A schedule that cannot be read, or whose look fails by our own fault, is looked at again after so long.
+#: A schedule that cannot be read or recorded, or whose look fails by our own fault, is looked at again after so long.
 _BROKEN_MS = 60_000
 #: What a run is refused for, however often it is submitted.
 _REFUSALS = (ContractBroken, PayloadTooLarge, ValueError)
+#: Why one schedule of code is not recorded, which concerns no other.
+_NOT_RECORDED = (ScheduleTaken, SignatureRefused, TooManySchedules)
+#: Where a schedule is from, in a sentence.
+_MADE = {"code": "in a catalogue", "worker": "of a worker", "api": "made over HTTP"}
 #: Schedules that workers declare, by the names of their pipelines; a pipeline without any is there, too.
 Published = Mapping[str, Sequence[Schedule]]
 
@@ -107,6 +113,9 @@ class Scheduler:
         #: What workers declare now; and what of it is in the store.
         self._published = published
         self._recorded: Published = {}
+        #: Those that could not be recorded, by name and pipeline, and when they are tried again, by the store's clock.
+        self._refused: dict[tuple[str, str], tuple[Schedule, Origin]] = {}
+        self._again_ms = 0
         #: Is given each schedule that fired, and how late, in milliseconds.
         self._on_fired = on_fired
 
@@ -125,7 +134,8 @@ class Scheduler:
                 await self._schedules.put_off(name, _BROKEN_MS)
             await asyncio.gather(*(self._carry(record, due.now_ms) for record in due.records))
             if len(due.records) + len(due.broken) < _BATCH:
-                return
+                break
+        await self._record_again(due.now_ms)
 
     async def carry_on(self, name: str) -> None:
         """Submits what a schedule owes, without waiting for the next look."""
@@ -144,18 +154,29 @@ class Scheduler:
             await self._hasten(records)
 
     async def _record(self, published: Published) -> None:
-        """Records the schedules of workers, and pauses those that a worker's pipeline has no more.
+        """Pauses what a worker's pipeline has no more, and records the schedules of workers.
 
-        One whose pipeline no worker has stays: its workers may be away, and its runs wait for them.
+        One whose pipeline no worker has stays: its workers may be away, and its runs wait for them. One that has moved to
+        another pipeline is paused first, and so may be declared by that one.
         """
-        schedules = {name: it for name, it in _by_name(published).items() if name not in self._own}
-        for schedule in schedules.values():
-            await self._declare_one(schedule, "worker")
+        self._refused = {key: it for key, it in self._refused.items() if it[1] == "code"}
+        schedules = [it for each in published.values() for it in each if it.name not in self._own]
+        there = {(it.name, it.pipeline) for it in schedules}
         async for records in self._all():
             for record in records:
-                is_gone = record.schedule.pipeline in published and record.name not in schedules
+                pipeline = record.schedule.pipeline
+                is_gone = pipeline in published and (record.name, pipeline) not in there
                 if record.origin == "worker" and is_gone and not record.pause:
                     await self._orphan(record.name)
+        for schedule in schedules:
+            await self._declare_one(schedule, "worker")
+
+    async def _record_again(self, now_ms: int) -> None:
+        """Tries those again that could not be recorded: the name may be free by now, or there may be room."""
+        if self._refused and now_ms >= self._again_ms:
+            self._again_ms = now_ms + _BROKEN_MS
+            for schedule, origin in list(self._refused.values()):
+                await self._declare_one(schedule, origin)
 
     async def _all(self) -> AsyncIterator[Sequence[Record]]:
         names = await self._schedules.names()
@@ -174,7 +195,22 @@ class Scheduler:
         await self._schedules.hasten(looks)
 
     async def _declare_one(self, schedule: Schedule, origin: Origin) -> None:
+        """Records one, or logs why not: it must not keep the others from firing, and is tried again in a minute."""
+        key = (schedule.name, schedule.pipeline)
+        try:
+            await self._write(schedule, origin)
+            self._refused.pop(key, None)
+        except _NOT_RECORDED as error:
+            if key not in self._refused:
+                _log.warning("does not record a schedule: %s", error, extra={"schedule": schedule.name})
+            self._refused[key] = (schedule, origin)
+
+    async def _write(self, schedule: Schedule, origin: Origin) -> None:
+        """Raises ScheduleTaken, SignatureRefused and TooManySchedules."""
+
         def act(record: Record, now_ms: int) -> Record:
+            if not may_declare(record, schedule, origin):
+                raise _taken(record, schedule)
             return declared(record, schedule, Change(origin, now_ms), origin)
 
         if await self._schedules.change(schedule.name, act) is None:
@@ -255,19 +291,11 @@ class Scheduler:
         return past
 
 
-def _by_name(published: Published) -> dict[str, Schedule]:
-    """A name that two pipelines have is that of the first."""
-    schedules: dict[str, Schedule] = {}
-    for schedule in (it for each in published.values() for it in each):
-        first = schedules.setdefault(schedule.name, schedule)
-        if first is not schedule:
-            _log.warning(
-                "two pipelines have a schedule %s: %s, which counts, and %s",
-                schedule.name,
-                first.pipeline,
-                schedule.pipeline,
-            )
-    return schedules
+def _taken(record: Record, schedule: Schedule) -> ScheduleTaken:
+    return ScheduleTaken(
+        f"pipeline {schedule.pipeline!r} of a worker has a schedule {schedule.name!r}, and there is one of this name for pipeline "
+        f"{record.schedule.pipeline!r}, {_MADE[record.origin]}, which counts: rename one of the two, or remove that one"
+    )
 
 
 def _with_settled(past: Sequence[Past], waits: str, record: Record, _: int) -> Record:

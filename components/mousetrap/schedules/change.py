@@ -51,11 +51,21 @@ def edited(record: Record, schedule: Schedule, by: Change) -> Record:
     )
 
 
+def may_declare(record: Record, schedule: Schedule, origin: Origin) -> bool:
+    """Whether this record is that of the schedule in code. A worker takes over only what workers left, or its own pipeline's."""
+    if origin == "code" or (record.pause and record.pause.orphaned):
+        return True
+    return record.origin == origin and record.schedule.pipeline == schedule.pipeline
+
+
 def declared(record: Record, schedule: Schedule, by: Change, origin: Origin = "code") -> Record:
-    """As it is in code again: edited, and back if it was orphaned. A pause by a person stays."""
+    """As it is in code again: edited, and back if it was orphaned. A pause by a person stays.
+
+    Ticks that came while it was orphaned were missed, as in a deployment without its file: its policy has what becomes of them.
+    """
     changed = edited(record, schedule, by)
     if record.pause and record.pause.orphaned:
-        changed = resumed(changed, by)
+        changed = resumed(changed, by, makes_up=True)
     return changed if changed.origin == origin else replace(changed, origin=origin)
 
 

@@ -1,5 +1,6 @@
 """Schedules over HTTP: made, shown, changed, paused, fired by hand."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 
 from mousetrap.api.declared import declared_schedules
 from mousetrap.catalogue import PIPELINES
-from mousetrap.schedules import Schedule
+from mousetrap.scheduler import open_schedules
+from mousetrap.schedules import Change, Schedule, created
 from mousetrap.settings import SettingsWrong
+from mousetrap.signing import Keyring
 from support.waiting import until
 
 Serve = Callable[..., httpx.Client]
@@ -145,6 +148,20 @@ def test_it_is_paused_resumed_and_removed_and_each_act_is_on_the_trail(api: http
     for method, path in [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/run")]:
         answer = api.request(method, f"/schedules/hourly{path}", json={} if method == "PATCH" else None)
         assert answer.status_code == 404 and answer.json()["type"].endswith("unknown-schedule")
+
+
+@pytest.mark.parametrize(("pipeline", "status"), [("earthquakes", 409), ("of-no-one", 204)])
+def test_a_worker_s_schedule_is_removed_once_no_one_has_its_pipeline(
+    api: httpx.Client, store_url: str, pipeline: str, status: int
+) -> None:
+    hourly = Schedule("hourly", pipeline=pipeline, every=timedelta(hours=1))
+
+    async def record() -> None:
+        async with open_schedules(store_url, keyring=Keyring()) as schedules:
+            await schedules.create(lambda now_ms: created(hourly, "worker", Change("worker", now_ms)))
+
+    asyncio.run(record())
+    assert api.delete("/schedules/hourly").status_code == status
 
 
 def test_a_run_by_hand_goes_beside_the_ticks_and_once_for_each_key(api: httpx.Client) -> None:

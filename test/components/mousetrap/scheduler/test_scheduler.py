@@ -27,6 +27,7 @@ pytestmark = on_streams
 
 HOUR = 3_600_000
 HOURLY = timedelta(hours=1)
+STRANGERS = Keyring.parse("other:another-secret-of-theirs")
 
 
 class Killed(BaseException):
@@ -350,6 +351,62 @@ async def test_schedules_of_workers_are_recorded_and_paused_once_their_pipeline_
         assert (await host.record()).pause is None
 
 
+@pytest.mark.parametrize("by", ["code", "worker"])
+async def test_one_that_cannot_be_recorded_keeps_no_other_from_firing(
+    bench: Workbench, store_url: str, caplog: pytest.LogCaptureFixture, by: str
+) -> None:
+    async with hosting(bench, store_url, STRANGERS) as strangers:
+        await strangers.add(strangers.schedule("theirs"), hours=0)
+    async with hosting(bench, store_url) as host:
+        await host.add(host.schedule("due"), hours=1)
+        both = (host.schedule("theirs"), host.schedule("ours"))
+        if by == "code":
+            await host.scheduler(declared=both).look()
+        else:
+            await host.scheduler(published=lambda: {bench.pipeline.name: both}).look()
+        assert len(await host.runs()) == 1 and (await host.record("ours")).origin == by
+        assert caplog.text.count("does not record a schedule") == 1
+
+
+async def test_with_as_many_schedules_as_may_be_they_fire(
+    bench: Workbench, store_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.scheduler.store.MOST_SCHEDULES", 1)
+    async with hosting(bench, store_url) as host:
+        await host.add(host.schedule("due"), hours=1)
+        one_more = (host.schedule("one-more"),)
+        await host.scheduler(published=lambda: {bench.pipeline.name: one_more}).look()
+        assert len(await host.runs()) == 1 and "remove one" in caplog.text
+
+
+async def test_a_worker_takes_over_no_schedule_that_is_not_its_own(
+    bench: Workbench, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hosting(bench, store_url) as host:
+        name = bench.pipeline.name
+        by_hand = await host.add(host.schedule("by-hand", tags=("a",)), hours=0)
+        ours = (host.schedule(), host.schedule("by-hand", input=2))
+        of_workers = {name: ours, "theirs": (host.schedule(pipeline="theirs"),)}
+        await host.scheduler(published=lambda: of_workers).look()
+        assert await host.record("by-hand") == by_hand and "made over HTTP, which counts" in caplog.text
+        assert (await host.record()).schedule.pipeline == name
+        assert f"pipeline {name!r}, of a worker, which counts" in caplog.text
+
+
+async def test_a_schedule_that_a_worker_gives_another_pipeline_goes_on_there(
+    bench: Workbench, store_url: str
+) -> None:
+    async with hosting(bench, store_url) as host:
+        name = bench.pipeline.name
+        now: dict[str, tuple[Schedule, ...]] = {name: (host.schedule(),), "other": ()}
+        scheduler = host.scheduler(published=lambda: now)
+        await scheduler.look()
+        now = {name: (), "other": (host.schedule(pipeline="other"),)}
+        await scheduler.look()
+        record = await host.record()
+        assert (record.schedule.pipeline, record.pause) == ("other", None)
+
+
 async def test_a_start_with_other_rules_of_a_zone_fires_what_is_due_by_them(
     bench: Workbench, store_url: str, tmp_path: Path
 ) -> None:
@@ -386,7 +443,7 @@ async def test_a_name_is_taken_once(bench: Workbench, store_url: str) -> None:
 async def test_a_record_that_no_key_of_ours_signed_fires_nothing(
     bench: Workbench, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with hosting(bench, store_url, Keyring.parse("other:another-secret-of-theirs")) as strangers:
+    async with hosting(bench, store_url, STRANGERS) as strangers:
         await strangers.add(strangers.schedule(), hours=1)
     async with hosting(bench, store_url) as host:
         await host.add(host.schedule("ours"), hours=1)

@@ -339,6 +339,35 @@ def test_of_ten_thousand_ticks_due_at_one_second_each_runs_once_also_after_an_ho
     }
 
 
+def test_a_worker_s_schedule_that_could_not_be_recorded_is_a_minute_after_it_can_be() -> None:
+    world = Orderly(1)
+    by_hand = _every_ten_minutes(0, "once")
+    asyncio.run(_made(world, [by_hand]))
+    asyncio.run(_recorded_once_its_name_is_free(world, by_hand))
+
+
+async def _recorded_once_its_name_is_free(world: World, by_hand: Record) -> None:
+    store = Schedules(cast(StoreClient, Client(world)), "the store", KEYRING)
+    scheduler = Scheduler(
+        store,
+        cast(RunStore, world),
+        world,
+        {"papers": PAPERS},
+        intake=world,
+        defaults={},
+        published=lambda: {"papers": (by_hand.schedule,)},
+    )
+    await scheduler.look()
+    assert await store.get(by_hand.name) == by_hand
+    await store.remove(by_hand)
+    await scheduler.look()
+    assert await store.get(by_hand.name) is None
+    world.now_ms += 60_000
+    await scheduler.look()
+    record = await store.get(by_hand.name)
+    assert record and record.origin == "worker"
+
+
 def _every_ten_minutes(number: int, missed: Any) -> Record:
     schedule = Schedule(f"s{number}", pipeline="papers", every=timedelta(minutes=10), input=1, missed=missed)
     return created(schedule, "api", Change("ops", START_MS))

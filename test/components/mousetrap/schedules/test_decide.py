@@ -194,6 +194,16 @@ def test_an_orphaned_schedule_is_paused_until_it_is_declared_again() -> None:
     assert declared(by_hand, by_hand.schedule, change()).pause == by_hand.pause
 
 
+@pytest.mark.parametrize(("missed", "made_up"), [("skip", []), ("once", [3]), ("all", [1, 2, 3])])
+def test_what_an_orphaned_schedule_missed_is_made_up_for_by_its_policy(
+    missed: str, made_up: list[int]
+) -> None:
+    record, now = orphaned(hourly(missed=missed), change()), START + 3 * HOUR + 2 * MINUTE
+    back = declared(record, record.schedule, change(now))
+    assert looks_at(back, now) == START + HOUR
+    assert owed(decide(back, now, busy=False)) == made_up
+
+
 def test_run_now_and_backfill_owe_runs_beside_the_ticks() -> None:
     record = backfilled(run_now(hourly(), "by-hand", START + 5), START - 3 * HOUR, START)
     assert [(each.cause, each.tick_ms) for each in record.owed] == [
