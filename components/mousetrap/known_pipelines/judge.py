@@ -59,8 +59,9 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
 
     Live workers count; of a pipeline that none of them has, the manifests seen last do. Where live ones differ in contracts or
     limits alone, as in a rolling upgrade, an input must fit each of them; the limits, and which stage follows which, are those of the
-    worker that started last, and so are the topics that it takes and its schedules. Where their stages or queues differ, nothing is
-    accepted: half of the jobs would reach workers that do not know them.
+    worker that started last, and so are the topics that it takes. Its schedules are those of all: a deployment without their file,
+    or an older worker that starts again, pauses none. Where their stages or queues differ, nothing is accepted: half of the jobs
+    would reach workers that do not know them.
     """
     ordered = sorted(sources, key=lambda it: (bool(it.workers), it.started_ms, it.seen_ms))
     pipelines, contradictions, topics = dict(own), dict[str, str](), dict[str, tuple[str, ...]]()
@@ -73,7 +74,7 @@ def judge(own: Mapping[str, Pipeline], sources: Iterable[Source]) -> Known:
             continue
         try:
             pipelines[name] = _merged([source.pipelines[name] for source in live])
-            schedules[name] = live[-1].pipelines[name].schedules
+            schedules[name] = _schedules(name, live)
         except ManifestBroken as error:
             contradictions[name] = (
                 f"{_named(live[-1])} and others have it in forms that do not fit together: {error}"
@@ -103,6 +104,12 @@ def _merged_stage(stages: Sequence[StageManifest]) -> StageManifest:
 
 def _topics(name: str, live: Sequence[Source]) -> tuple[str, ...]:
     return tuple(topic for source in live for topic in source.pipelines[name].pipeline.topics)
+
+
+def _schedules(name: str, live: Sequence[Source]) -> tuple[Schedule, ...]:
+    """Those of all; one that several have is that of the worker that started last."""
+    named = {it.name: it for source in live for it in source.pipelines[name].schedules}
+    return tuple(named.values())
 
 
 def _each_of(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:

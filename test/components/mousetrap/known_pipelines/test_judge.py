@@ -40,14 +40,20 @@ def test_a_pipeline_that_we_do_not_have_is_the_workers() -> None:
     assert known.contradictions == {}
 
 
-def test_of_two_workers_the_one_that_started_last_has_the_schedules() -> None:
-    schedule = Schedule("nightly", pipeline="words", cron="30 2 * * *")
-    older = source(a_pipeline(), "old", started_ms=1)
-    older = replace(older, pipelines={"words": older.pipelines["words"]._replace(schedules=(schedule,))})
-    newer = source(a_pipeline(), "new", started_ms=2)
+def test_schedules_are_those_of_all_live_workers_and_each_is_that_of_the_one_that_started_last() -> None:
+    def having(worker: str, *schedules: Schedule, started_ms: int) -> Source:
+        its = source(a_pipeline(), worker, started_ms=started_ms)
+        return replace(its, pipelines={"words": its.pipelines["words"]._replace(schedules=schedules)})
 
-    assert judge({}, [newer, older]).schedules == {"words": ()}
-    assert judge({}, [replace(newer, workers=()), older]).schedules == {"words": (schedule,)}
+    nightly = Schedule("nightly", pipeline="words", cron="30 2 * * *")
+    earlier = Schedule("nightly", pipeline="words", cron="30 1 * * *")
+    often = Schedule("often", pipeline="words", cron="* * * * *")
+    older, newer = having("old", nightly, often, started_ms=1), having("new", earlier, started_ms=2)
+    without = having("without", started_ms=3)
+
+    for order in ([without, newer, older], [older, newer, without]):
+        assert judge({}, order).schedules == {"words": (earlier, often)}
+    assert judge({}, [without, replace(older, workers=())]).schedules == {"words": ()}
     assert judge({"words": a_pipeline()}, [older]).schedules == {}
 
 
