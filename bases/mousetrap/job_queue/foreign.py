@@ -1,25 +1,40 @@
 """Takes and sends messages of another system's form."""
 
 import asyncio
+import logging
 import os
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPError
 from pika.spec import BasicProperties
 
 from mousetrap.job_queue.amqp import address
-from mousetrap.job_queue.amqp.connection import Connection, ask, open_channel, open_connection
+from mousetrap.job_queue.amqp.connection import (
+    Connection,
+    ask,
+    close_channel,
+    open_channel,
+    open_connection,
+)
 from mousetrap.job_queue.amqp.frames import MAX_NAME_BYTES
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.errors import explain, is_missing, silence_pika
-from mousetrap.job_queue.link import Link
+from mousetrap.job_queue.link import BACKOFF, Link
 from mousetrap.jobs import PublishUnconfirmed, QueueFull, QueueOptions, Unroutable
+from mousetrap.shutdown import end_tasks
 
 _PERSISTENT = 2
+#: For the broker to confirm that it delivers no more.
+_CANCEL_TIMEOUT_S = 5.0
+
+_DELETED = "the broker stopped delivering, most often because the queue was deleted"
+
+_log = logging.getLogger("mousetrap.job_queue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +47,7 @@ class ForeignMessage:
     content_encoding: str = "utf-8"
     correlation_id: str = ""
     reply_to: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +94,7 @@ class ForeignQueues:
         self._status = BrokerStatus(str(broker))
         self._deadline_s = options.confirm_deadline
         self._outgoing = _Outgoing()
-        self._subscriptions: list[tuple[str, int, Receive]] = []
-        self._channels: dict[str, Any] = {}
+        self._subscriptions: list[_Subscription] = []
 
         def opening(role: str) -> Callable[[], Any]:
             return lambda: open_connection(address.parameters(broker, f"{process} {role}", options))
@@ -87,30 +102,34 @@ class ForeignQueues:
         self._publishing: Link[Connection] = Link(
             "publish", opening("publish"), self._status, self._outgoing.begin
         )
-        self._consuming: Link[Connection] = Link("consume", opening("consume"), self._status, self._subscribe)
+        self._consuming: Link[Connection] = Link("consume", opening("consume"), self._status, _no_set_up)
         self._publishing.start()
 
     def consume(self, queues: Sequence[str], prefetch: int, receive: Receive) -> None:
         """Calls `receive` on the event loop for each delivery, with at most `prefetch` of each queue unacknowledged.
 
-        A queue that is missing is waited for: its own system declares it.
+        A queue that is missing is waited for, while the others are served: its own system declares it.
         """
-        self._subscriptions = [(queue, prefetch, receive) for queue in queues]
         self._consuming.start()
+        self._subscriptions += [_Subscription(self._consuming, queue, prefetch, receive) for queue in queues]
 
     async def stop(self) -> None:
         """After this returns no delivery arrives. Those received before can still be acknowledged."""
-        for channel in self._channels.values():
-            for tag in list(channel.consumer_tags) if channel.is_open else ():
-                await ask(channel, channel.basic_cancel, tag)
+        subscriptions, self._subscriptions = self._subscriptions, []
+        await asyncio.gather(*(each.stop() for each in subscriptions))
 
     async def publish(self, queue: str, message: ForeignMessage) -> None:
         """Returns once the broker has confirmed that `queue` has the message.
 
-        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be there or not.
+        Raises QueueUnreachable, PublishUnconfirmed, QueueFull or Unroutable. After the first two the message may be there or not. Raises
+        ValueError for a correlation id or a reply_to that no broker takes.
         """
         if len(queue.encode()) > MAX_NAME_BYTES:
             raise _unroutable(queue)
+        if any(len(each.encode()) > MAX_NAME_BYTES for each in (message.correlation_id, message.reply_to)):
+            raise ValueError(
+                f"a message's correlation_id and reply_to have at most {MAX_NAME_BYTES} bytes each"
+            )
         connection = await self._publishing.now()
         if connection.blocked:
             raise self._status.blocked()
@@ -126,24 +145,64 @@ class ForeignQueues:
 
     async def close(self) -> None:
         """Disconnects; unacknowledged messages return to their queues."""
+        await self.stop()
         await self._consuming.close()
         await self._publishing.close()
 
-    async def _subscribe(self, connection: Connection) -> None:
-        for queue, prefetch, receive in self._subscriptions:
-            channel = await open_channel(connection)
-            await ask(channel, channel.basic_qos, prefetch_count=prefetch)
-            taking = _taking(queue, receive)
+
+class _Subscription:
+    """Deliveries of one queue, on a channel of its own: a queue that is missing ends none of the others.
+
+    1. A task waits for the connection, opens a channel and subscribes.
+    2. The channel is lost, as while the queue is missing: the task subscribes again after a pause.
+    3. `stop` ends both; what was received can still be acknowledged.
+    """
+
+    def __init__(self, link: Link[Connection], queue: str, prefetch: int, receive: Receive) -> None:
+        self._link, self._queue, self._prefetch, self._receive = link, queue, prefetch, receive
+        self._channel: Any = None
+        self._failures = 0
+        self._task = asyncio.create_task(self._keep_subscribed(), name=f"mousetrap consume {queue}")
+
+    async def stop(self) -> None:
+        await end_tasks(self._task)
+        channel = self._channel
+        try:
+            async with asyncio.timeout(_CANCEL_TIMEOUT_S):
+                for tag in channel.consumer_tags if channel is not None and channel.is_open else ():
+                    await ask(channel, channel.basic_cancel, tag)
+        except Exception:  # noqa: BLE001  whatever closed the channel or delayed the answer
+            close_channel(channel)  # its deliveries are void, and come again
+
+    async def _keep_subscribed(self) -> None:
+        lost = None
+        while True:
+            connection = await self._link.wait(other_than=lost)
             try:
-                await ask(channel, channel.basic_consume, queue, taking)
-            except ChannelClosedByBroker as error:
-                if is_missing(error):
-                    raise AMQPError(
-                        f"there is no queue {queue!r} yet: the system that owns it declares it"
-                    ) from error
-                raise
-            _end_with(channel, connection)
-            self._channels[queue] = channel
+                error = await self._receive_until_lost(connection)
+            except Exception as raised:  # noqa: BLE001  whatever closed the channel, the task goes on
+                error = raised
+            if not connection.is_open:
+                lost = connection  # the link logs it, and opens the next one
+                continue
+            self._failures += 1
+            if self._failures == 1:
+                _log.warning("queue %s: %s; subscribing until it works", self._queue, _why(error))
+            await asyncio.sleep(BACKOFF.pause(self._failures, random.random()))
+
+    async def _receive_until_lost(self, connection: Connection) -> Exception:
+        channel = self._channel = await open_channel(connection)
+        lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        channel.add_on_close_callback(lambda _, error: _resolve(lost, error))
+        channel.add_on_cancel_callback(lambda _: _resolve(lost, AMQPError(_DELETED)))
+        await ask(channel, channel.basic_qos, prefetch_count=self._prefetch)
+        await ask(channel, channel.basic_consume, self._queue, _taking(self._queue, self._receive))
+        if self._failures:
+            _log.info("queue %s: subscribed again", self._queue)
+            self._failures = 0
+        error = await lost
+        close_channel(channel)
+        return error
 
 
 class _Outgoing:
@@ -161,7 +220,8 @@ class _Outgoing:
         await ask(channel, channel.confirm_delivery, self._on_confirm)
         channel.add_on_return_callback(lambda _, _method, properties, _body: self._on_return(properties))
         channel.add_on_close_callback(lambda _, error: self._lost(error))
-        _end_with(channel, connection)
+        # The link then opens both again.
+        channel.add_on_close_callback(lambda _, error: connection.abort(error))
         self._sent = 0
         self._channel = channel
 
@@ -219,17 +279,11 @@ def _taking(queue: str, receive: Receive) -> Callable[..., None]:
             content_encoding=properties.content_encoding or "",
             correlation_id=properties.correlation_id or "",
             reply_to=properties.reply_to or "",
+            priority=properties.priority or 0,
         )
         receive(ForeignDelivery(queue, message, channel, method.delivery_tag))
 
     return take
-
-
-def _end_with(channel: Any, connection: Connection) -> None:
-    """Cuts the connection when its channel ends, as when a queue is deleted: the link opens both again."""
-    stopped = AMQPError("the broker stopped delivering, most often because the queue was deleted")
-    channel.add_on_close_callback(lambda _, error: connection.abort(error))
-    channel.add_on_cancel_callback(lambda _: connection.abort(stopped))
 
 
 def _properties(message: ForeignMessage, message_id: str) -> BasicProperties:
@@ -238,11 +292,25 @@ def _properties(message: ForeignMessage, message_id: str) -> BasicProperties:
         content_encoding=message.content_encoding,
         headers=dict(message.headers),
         delivery_mode=_PERSISTENT,
-        priority=0,
+        priority=message.priority,
         correlation_id=message.correlation_id,
         reply_to=message.reply_to or None,
         message_id=message_id,
     )
+
+
+async def _no_set_up(_connection: Connection) -> None:
+    """Each subscription opens its channel itself."""
+
+
+def _resolve(lost: "asyncio.Future[Exception]", error: Exception) -> None:
+    if not lost.done():
+        lost.set_result(error)
+
+
+def _why(error: Exception) -> str:
+    """Why nothing is delivered."""
+    return "it is missing: the system that owns it declares it" if is_missing(error) else explain(error)
 
 
 def _unroutable(queue: str) -> Unroutable:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -12,6 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from mousetrap.job_queue import ForeignDelivery, ForeignMessage, ForeignQueues, QueueOptions, open_foreign
 from mousetrap.jobs import PublishUnconfirmed, QueueFull, QueueUnreachable, Unroutable
 from support.proxy import open_door
+from support.waiting import until
 
 HEADERS: dict[str, Any] = {
     "task": "t",
@@ -20,7 +22,7 @@ HEADERS: dict[str, Any] = {
     "timelimit": [None, 5],
     "stamps": {"a": [1]},
 }
-MESSAGE = ForeignMessage(body=b"[]", headers=HEADERS, correlation_id="c")
+MESSAGE = ForeignMessage(body=b"[]", headers=HEADERS, correlation_id="c", reply_to="r", priority=7)
 
 
 @asynccontextmanager
@@ -40,6 +42,11 @@ def declare(url: str, queue: str, **arguments: Any) -> None:
     """As its own system declares it."""
     with plain_channel(url) as channel:
         channel.queue_declare(queue, durable=True, arguments=arguments)
+
+
+def delete(url: str, queue: str) -> None:
+    with plain_channel(url) as channel:
+        channel.queue_delete(queue)
 
 
 class Taken:
@@ -81,6 +88,63 @@ async def test_a_queue_that_is_missing_is_waited_for(broker_url: str, work: str)
         await queues.publish(work, MESSAGE)
 
         assert (await taken.next()).message == MESSAGE
+
+
+async def test_while_a_queue_is_missing_or_deleted_the_others_keep_their_deliveries(
+    broker_url: str, work: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    declare(broker_url, work)
+    other, taken = f"{work}_other", Taken()
+    async with opened(broker_url) as queues:
+        queues.consume([work, other], 10, taken.receive)
+        await queues.publish(work, MESSAGE)
+        held = await taken.next()
+        await asyncio.to_thread(until, lambda: f"queue {other}: it is missing" in caplog.text, "it is named")
+        for _ in range(2):  # the second time it was deleted
+            await asyncio.to_thread(declare, broker_url, other)
+            await queues.publish(other, MESSAGE)
+            delivery = await taken.next()
+            assert (delivery.queue, delivery.acknowledge()) == (other, True)
+            await asyncio.to_thread(delete, broker_url, other)
+
+        assert taken.empty and held.acknowledge()
+
+
+async def test_what_was_stopped_is_left_alone_when_the_connection_is_opened_again(
+    broker_url: str, work: str
+) -> None:
+    other, taken = f"{work}_other", Taken()
+    for queue in (work, other):
+        declare(broker_url, queue)
+    with open_door(broker_url, amqp=True) as door:
+        async with opened(door.url) as queues:
+            queues.consume([work], 10, taken.receive)
+            await queues.publish(work, MESSAGE)
+            assert (await taken.next()).acknowledge()
+            await queues.stop()
+            door.cut()
+            queues.consume([other], 10, taken.receive)
+            with plain_channel(broker_url) as channel:
+                channel.basic_publish("", other, b"[]")
+                assert (await taken.next()).queue == other
+                assert channel.queue_declare(work, passive=True).method.consumer_count == 0
+
+
+async def test_a_stop_ends_though_the_broker_does_not_answer(
+    broker_url: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.job_queue.foreign._CANCEL_TIMEOUT_S", 0.1)
+    declare(broker_url, work)
+    taken = Taken()
+    with open_door(broker_url, amqp=True) as door:
+        async with opened(door.url) as queues:
+            queues.consume([work], 10, taken.receive)
+            await queues.publish(work, MESSAGE)
+            delivery = await taken.next()
+            door.stall()
+            await queues.stop()
+
+            assert delivery.is_void()
 
 
 async def test_what_is_not_acknowledged_comes_again_when_the_connection_is_lost(
@@ -154,3 +218,5 @@ async def test_a_name_that_no_queue_has_is_refused(broker_url: str) -> None:
     async with opened(broker_url) as queues:
         with pytest.raises(Unroutable):
             await queues.publish("q" * 256, MESSAGE)
+        with pytest.raises(ValueError, match="255 bytes"):  # an outage would be waited for
+            await queues.publish("q", replace(MESSAGE, correlation_id="i" * 256))
