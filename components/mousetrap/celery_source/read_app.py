@@ -1,20 +1,18 @@
 """Finds tasks, schedules and routes in the source of a Celery app."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 #: What stands for a value that is no literal.
 UNKNOWN: Any = object()
-#: The settings that are read, by their present and their former names.
+#: The settings that are read, by their present names, those with Django's usual prefix, and their former ones.
 _SETTINGS = {
-    "beat_schedule": "beat_schedule",
+    **{name: name for name in ("beat_schedule", "task_routes", "timezone")},
+    **{f"CELERY_{name.upper()}": name for name in ("beat_schedule", "task_routes", "timezone")},
     "CELERYBEAT_SCHEDULE": "beat_schedule",
-    "task_routes": "task_routes",
     "CELERY_ROUTES": "task_routes",
-    "timezone": "timezone",
-    "CELERY_TIMEZONE": "timezone",
 }
 
 
@@ -68,10 +66,40 @@ def read_app(sources: Mapping[str, str]) -> App:
         tree = ast.parse(text, path)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                app.tasks.extend(_task_of(node, path))
+                _add_tasks(app, _task_of(node, path))
+            app.unread.extend(f"{path}:{getattr(node, 'lineno', 0)}: {what}" for what in _unread(node))
         for name, value in _settings(tree):
             _read_setting(app, path, name, value)
     return app
+
+
+def _add_tasks(app: App, found: Iterable[FoundTask]) -> None:
+    for each in found:
+        if each.name in {one.name for one in app.tasks}:
+            app.unread.append(f"{each.place}: a second task of the name {each.name}")
+        else:
+            app.tasks.append(each)
+
+
+def _unread(node: ast.AST) -> Iterator[str]:
+    """What declares something in a form that is not read."""
+    match node:
+        case ast.Assign([ast.Subscript(ast.Attribute(ast.Attribute(attr="conf"), name))]) if (
+            name in _SETTINGS
+        ):
+            yield f"an entry that is added to {name}"
+        case ast.Assign([ast.Subscript(ast.Attribute(attr="conf"))]):
+            yield "a setting that is set by its name in brackets"
+        case ast.Call(
+            ast.Attribute(ast.Attribute(ast.Attribute(attr="conf"), name), "update" | "setdefault")
+        ) if name in _SETTINGS:
+            yield f"entries that are added to {name}"
+        case ast.Call(ast.Attribute(ast.Attribute(attr="conf"), "update"), [_, *_]):
+            yield "the dictionary that is given to conf.update"
+        case ast.Call(ast.Attribute(_, "add_periodic_task")):
+            yield "a schedule of add_periodic_task"
+        case ast.ClassDef() if any(ast.unparse(each).rpartition(".")[2] == "Task" for each in node.bases):
+            yield f"the class {node.name}, of a task"
 
 
 def _task_of(node: ast.FunctionDef | ast.AsyncFunctionDef, path: str) -> Iterator[FoundTask]:

@@ -5,6 +5,7 @@ import builtins
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from mousetrap.celery_source.read_app import UNKNOWN, App, FoundSchedule, FoundTask, literal
@@ -32,8 +33,13 @@ _SILENT = frozenset(
         "retry_jitter",
     }
     | {"time_limit", "soft_time_limit", "expires", "store_errors_even_if_ignored", "serializer", "queue"}
+    | {"rate_limit", "priority"}
 )
 _PLAIN = frozenset({"int", "str", "float", "bool", "bytes", "list", "dict", "tuple", "set", "None", "Any"})
+#: `10/m`, or a number of a second.
+_RATE = re.compile(r"([1-9]\d{0,4})(?:/([smh]))?")
+_EVERY = {"s": "second", "m": "minute", "h": "hour"}
+_DAYS = ("day_of_month", "day_of_week")
 _CRON = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
 
@@ -48,6 +54,7 @@ def write_moved(app: App) -> str:
         *(["from typing import Any"] if re.search(r"\bAny\b", body) else []),
         "",
         "from mousetrap.handlers import task",
+        *(["from mousetrap.pipeline import Rate"] if "limit=Rate(" in body else []),
         *(["from mousetrap.retry import RetryPolicy"] if app.tasks else []),
         *(["from mousetrap.schedules import Schedule"] if app.schedules else []),
     ]
@@ -61,18 +68,38 @@ def write_declared(app: App, queue: str = "mousetrap") -> str:
     """The file of `mousetrap celery take`."""
     names = names_of(app)
     tasks = [f"{_toml(each.name)} = {_toml(names[each.name])}" for each in app.tasks]
-    routes = [f"{_toml(task)} = {_toml(to)}" for task, to in app.routes.items() if task not in names]
+    routes = [_route(task, to) for task, to in app.routes.items() if task not in names]
     lines = [f"queues = [{_toml(queue)}]", "", "[tasks]", *tasks]
     return "\n".join([*lines, *(["", "[routes]", *routes] if routes else [])]) + "\n"
 
 
+def _route(task: str, queue: str) -> str:
+    line = f"{_toml(task)} = {_toml(queue)}"
+    return _comment(f"{line} is a pattern: name each task") if set("*?[") & set(task) else line
+
+
 def names_of(app: App) -> Mapping[str, str]:
     """By Celery's name of a task, ours: the function's, with its module's before it where two have the same."""
-    counted = Counter(each.function for each in app.tasks)
-    return {
-        each.name: each.function if counted[each.function] == 1 else re.sub(r"\W", "_", each.name)
-        for each in app.tasks
-    }
+    own = {each.name: _plain(each.function) for each in app.tasks}
+    counted = Counter(own.values())
+    names: dict[str, str] = {}
+    for each in app.tasks:
+        is_alone = counted[own[each.name]] == 1
+        name = own[each.name] if is_alone else _plain(each.name)
+        taken = {*names.values(), *(() if is_alone else counted)}
+        names[each.name] = next(it for it in _numbered(name) if it not in taken)
+    return names
+
+
+def _plain(name: str) -> str:
+    """As a task's name here may be: lower case, a letter first."""
+    plain = re.sub(r"[^a-z0-9_]", "_", name.lower())[:55]
+    return plain if plain[:1].isalpha() else f"task_{plain.lstrip('_')}"
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))
 
 
 def _task(found: FoundTask, name: str) -> str:
@@ -101,23 +128,27 @@ def _retry(found: FoundTask, notes: list[str]) -> str:
     if not listed and not found.retries_itself:
         return "RetryPolicy(attempts=1)"
     retries = _number(found, "max_retries", _MAX_RETRIES, notes)
-    backoff = found.options.get("retry_backoff", False)
-    base = (
-        float(backoff)
-        if backoff is not UNKNOWN and backoff
-        else _number(found, "default_retry_delay", _RETRY_DELAY_S, notes)
-    )
+    base = _base(found, notes)
     cap = _number(found, "retry_backoff_max", _BACKOFF_MAX_S, notes)
     parts = [
-        f"attempts={None if retries is None else int(retries) + 1}",
-        f"base={base or 1.0}",
-        f"cap={max(cap or 0, base or 1.0)}",
+        f"attempts={None if retries is None else max(0, int(retries)) + 1}",
+        f"base={base}",
+        f"cap={max(cap or 0, base)}",
     ]
     if listed:
         parts += _errors(found.texts["autoretry_for"], notes)
     if found.retries_itself:
         notes.append("self.retry(…) is `raise TryAgain(after=…)`, or any error")
     return f"RetryPolicy({', '.join(parts)})"
+
+
+def _base(found: FoundTask, notes: list[str]) -> float:
+    """Seconds of the first pause."""
+    if found.options.get("retry_backoff") is True:
+        return 1.0
+    backoff = found.options.get("retry_backoff") and _number(found, "retry_backoff", None, notes)
+    base: float | None = backoff or _number(found, "default_retry_delay", _RETRY_DELAY_S, notes)
+    return base if base and base > 0 else 1.0
 
 
 def _errors(text: str, notes: list[str]) -> Sequence[str]:
@@ -139,8 +170,28 @@ def _limits(found: FoundTask, notes: list[str]) -> Iterator[str]:
         ("soft_time_limit", "soft_timeout"),
         ("expires", "expires_after"),
     ):
-        if theirs in found.options and (number := _number(found, theirs, None, notes)):
+        number = _number(found, theirs, None, notes) if theirs in found.options else None
+        if number and number > 0:
             yield f"{ours}={number}"
+    if found.options.get("priority") is not None:
+        text = found.texts["priority"]
+        notes.append(
+            f"priority={text} is an option of each submission here, as client.submit(…, priority={text})"
+        )
+    if found.options.get("rate_limit"):
+        yield from _rate(found, notes)
+
+
+def _rate(found: FoundTask, notes: list[str]) -> Iterator[str]:
+    text = found.texts["rate_limit"]
+    given = _RATE.fullmatch(str(found.options["rate_limit"]))
+    if given is None:
+        notes.append(
+            f"rate_limit={text} is no whole number of a second, a minute or an hour: write limit=Rate(…)"
+        )
+        return
+    notes.append(f"rate_limit={text} is of each worker there, and of all workers together here")
+    yield f"limit=Rate({given[1]}, every={_EVERY[given[2] or 's']!r})"
 
 
 def _number(found: FoundTask, option: str, default: float | None, notes: list[str]) -> float | None:
@@ -162,9 +213,16 @@ def _parameters(found: FoundTask, notes: list[str]) -> Iterator[str]:
         pairs = pairs[1:]
     if arguments.vararg or arguments.kwarg:
         notes.append("*args and **kwargs have no contract: name what is given")
-    for argument, default in [*pairs, *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]:
-        annotation = _annotation(argument.annotation, argument.arg, notes)
-        yield f"{argument.arg}: {annotation}{_default(argument.arg, default, notes)}"
+    yield from (_parameter(*each, notes) for each in pairs)
+    if arguments.kwonlyargs:
+        yield "*"
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield _parameter(argument, default, notes)
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None, notes: list[str]) -> str:
+    annotation = _annotation(argument.annotation, argument.arg, notes)
+    return f"{argument.arg}: {annotation}{_default(argument.arg, default, notes)}"
 
 
 def _default(name: str, given: ast.expr | None, notes: list[str]) -> str:
@@ -206,17 +264,27 @@ def _schedule(
     found: FoundSchedule, app: App, names: Mapping[str, str], task: FoundTask | None
 ) -> Iterator[str]:
     when = _when(found, app.timezone)
-    if task is None or not when:
-        what = (
-            f"the task {found.task} is not in these files" if task is None else "when it is due is no literal"
-        )
-        yield f"    {_comment(f'{found.name}: {what}')}"
+    fault = _fault(found, task, when)
+    if fault or task is None:
+        yield f"    {_comment(f'{found.name}: {fault}')}"
         return
     given = _input(found, task)
     if given is UNKNOWN:
         yield f"    {_comment(f'{found.name}: its arguments are no literals; give them as input=')}"
     more = f", input={given!r}" if given is not UNKNOWN and given is not None else ""
     yield f"    Schedule({_slug(found.name)!r}, pipeline={names[task.name]!r}, {when}, missed='skip'{more}),"
+
+
+def _fault(found: FoundSchedule, task: FoundTask | None, when: str) -> str:
+    """Why it is left out."""
+    if task is None:
+        return f"the task {found.task} is not in these files"
+    if not when:
+        return "when it is due is no literal"
+    days = [found.schedule.get(name, "*") for name in _DAYS] if isinstance(found.schedule, dict) else []
+    if days and not any(str(day).startswith("*") for day in days):
+        return "it is due on days of the month that are also such days of the week, and a cron here on either: write it by hand"
+    return ""
 
 
 def _when(found: FoundSchedule, zone: str) -> str:

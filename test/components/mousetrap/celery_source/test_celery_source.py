@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 from mousetrap.celery_messages import read_declared
 from mousetrap.celery_source import read_app, write_declared, write_moved
 from mousetrap.handlers import Task
+from mousetrap.pipeline import Rate
 from mousetrap.retry import RetryPolicy
 from mousetrap.schedules import Schedule
 
@@ -89,6 +91,7 @@ def test_tasks_are_written_with_their_parameters_policies_and_limits(app: Any) -
     assert stages["resize"].retry.attempts == 1
     assert stages["fetch"].retry == RetryPolicy(attempts=6, base=60, cap=600)
     assert (stages["fetch"].timeout, stages["fetch"].soft_timeout) == (300, 250)
+    assert stages["fetch"].limit == Rate(10, every="minute")
     assert stages["total"].retry == RetryPolicy(attempts=4, base=2, cap=30, retry_on=(ValueError, OSError))
     assert stages["call"].retry.attempts is None
     with pytest.raises(NotImplementedError, match=r"move the body of shop/tasks.py:\d+ here"):
@@ -99,7 +102,7 @@ def test_what_has_no_counterpart_is_a_comment_at_its_task(app: Any) -> None:
     text = write_moved(app)
 
     for note in (
-        "# rate_limit='10/m' has no counterpart here",
+        "# rate_limit='10/m' is of each worker there, and of all workers together here",
         "# self.retry(…) is `raise TryAgain(after=…)`, or any error",
         "# retried for (requests.Timeout,): import these, and add retry_on=(requests.Timeout,)",
         "# page is Page: import it, or write a type with a JSON form",
@@ -167,3 +170,120 @@ def test_settings_of_a_module_and_an_app_without_tasks_are_read() -> None:
     assert app.routes == {"t": "q"}
     assert "# not read: celeryconfig.py:2: beat_schedule, which is no plain dictionary" in write_moved(app)
     ast.parse(write_moved(app))
+
+
+def moved_task(text: str) -> tuple[Any, str]:
+    """The one task of a source, and the file that is written."""
+    written = write_moved(read_app({"a.py": text}))
+    return moved_of(written).f, written
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [("a, b=1, *, c", ["a", "b", "c"]), ("*, c=1, d", ["c", "d"]), ("a, *b, c", ["a", "c"])],
+)
+def test_parameters_that_are_given_by_name_alone_stay_so(parameters: str, expected: list[str]) -> None:
+    moved, _ = moved_task(f"@app.task\ndef f({parameters}):\n    pass\n")
+
+    assert [each.name for each in moved.parameters.inputs] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "retry", "note"),
+    [
+        (
+            "retry_backoff='x'",
+            RetryPolicy(attempts=4, base=180, cap=600),
+            "retry_backoff='x' is no plain number",
+        ),
+        ("retry_backoff=True", RetryPolicy(attempts=4, base=1, cap=600), ""),
+        ("retry_backoff=-1, max_retries=-1", RetryPolicy(attempts=1, base=1, cap=600), ""),
+        ("default_retry_delay=0", RetryPolicy(attempts=4, base=1, cap=600), ""),
+    ],
+)
+def test_odd_options_of_retries_are_a_policy_or_a_comment(
+    options: str, retry: RetryPolicy, note: str
+) -> None:
+    moved, written = moved_task(f"@app.task(autoretry_for=(Exception,), {options})\ndef f():\n    pass\n")
+
+    assert moved.stage.retry == replace(retry, retry_on=(Exception,))
+    assert note in written
+
+
+@pytest.mark.parametrize(
+    ("options", "limit", "note"),
+    [
+        ("rate_limit=20", Rate(20), "of all workers together here"),
+        ("rate_limit='0.5/s'", None, "rate_limit='0.5/s' is no whole number"),
+        ("priority=5", None, "priority=5 is an option of each submission here"),
+        ("time_limit=-1", None, ""),
+    ],
+)
+def test_rates_are_limits_and_priorities_a_comment(options: str, limit: Rate | None, note: str) -> None:
+    moved, written = moved_task(f"@app.task({options})\ndef f():\n    pass\n")
+
+    assert moved.stage.limit == limit
+    assert note in written
+
+
+def test_a_schedule_that_a_cron_of_ours_would_begin_too_often_is_a_comment() -> None:
+    entry = "'{0}': {{'task': 't', 'schedule': crontab(0, 0, day_of_month='{1}', day_of_week='mon')}}"
+    entries = ", ".join(entry.format(*each) for each in (("either", "1-7"), ("both", "*/2")))
+
+    written = write_moved(
+        read_app({"a.py": f"@app.task(name='t')\ndef f():\n    pass\nbeat_schedule = {{{entries}}}\n"})
+    )
+
+    assert "# either: it is due on days of the month that are also such days of the week" in written
+    assert [each.cron for each in moved_of(written).SCHEDULES] == ["0 0 */2 * mon"]
+
+
+def test_settings_with_a_prefix_are_read_and_other_forms_are_named() -> None:
+    app = read_app(
+        {
+            "a.py": "CELERY_TASK_ROUTES = {'t': 'q'}\n"
+            "CELERY_BEAT_SCHEDULE = {'x': {'task': 't', 'schedule': 5}}\n"
+            "app.conf.beat_schedule['y'] = {}\n"
+            "app.conf.beat_schedule.update(z={})\n"
+            "app.conf.update({'task_routes': {}})\n"
+            "app.conf['task_routes'] = {}\n"
+            "sender.add_periodic_task(5, f.s())\n"
+            "class Base(celery.Task):\n    pass\n"
+        }
+    )
+
+    assert (app.routes, [each.name for each in app.schedules]) == ({"t": "q"}, ["x"])
+    assert sorted(app.unread) == [
+        "a.py:3: an entry that is added to beat_schedule",
+        "a.py:4: entries that are added to beat_schedule",
+        "a.py:5: the dictionary that is given to conf.update",
+        "a.py:6: a setting that is set by its name in brackets",
+        "a.py:7: a schedule of add_periodic_task",
+        "a.py:8: the class Base, of a task",
+    ]
+
+
+def test_a_route_that_is_a_pattern_is_a_comment() -> None:
+    written = write_declared(
+        read_app({"a.py": "task_routes = {'shop.*': 'q', 'x.mail': 'q'}\n@app.task\ndef f(): ...\n"})
+    )
+
+    assert read_declared(written).routes == {"x.mail": "q"}
+    assert '# "shop.*" = "q" is a pattern: name each task' in written
+
+
+def test_names_that_would_be_the_same_are_numbered_and_a_task_that_is_there_twice_is_named() -> None:
+    source = "@shared_task(name={name!r})\ndef {function}(): ...\n"
+    named = {"a.b_run": "run", "a_b.run": "run", "x": "a_b_run", "5.run": "run", "y": "_sendMail"}
+
+    app = read_app(
+        {
+            f"{place}.py": source.format(name=name, function=function)
+            for place, (name, function) in enumerate([*named.items(), ("x", "again")])
+        }
+    )
+
+    names = read_declared(write_declared(app)).tasks
+    assert len({*names.values()}) == len(names) == 5
+    assert all(hasattr(moved_of(write_moved(app)), name) for name in names.values())
+    assert app.unread == ["5.py:2: a second task of the name x"]
