@@ -48,6 +48,12 @@ def test_a_caller_with_rpc_gets_its_result_and_its_error(sides: BothSides) -> No
         assert done.get(timeout=60) == 15
         with pytest.raises(ValueError, match="5 is refused"):
             failed.get(timeout=60)
+        triple, again = (client.signature("shop.triple", args=args, queue="mousetrap") for args in ((5,), ()))
+        assert chain(triple, again, app=client).delay().get(timeout=60) == 45
+        fail = client.signature("shop.fail", args=(6,), queue="mousetrap")
+        unreached = chain(fail, again, app=client).delay()
+        with pytest.raises(ValueError, match="6 is refused"):
+            client.AsyncResult(unreached.id).get(timeout=60)
 
 
 def test_a_chain_goes_from_celery_to_us_and_back_and_from_us_to_celery_and_back(sides: BothSides) -> None:

@@ -10,13 +10,18 @@ import msgspec
 from mousetrap.celery.outages import OUTAGES
 from mousetrap.celery_messages import Invocation, NotUnderstood, kept_headers, read_invocation
 from mousetrap.job_queue import ForeignMessage
+from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import ContractBroken, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import OptionInvalid
 
 #: What a repeat of the same message would meet again.
-REFUSED: tuple[type[Exception], ...] = (NotUnderstood, ContractBroken, RunConflict, OptionInvalid)
+REFUSED: tuple[type[Exception], ...] = (
+    *(NotUnderstood, ContractBroken, RunConflict, OptionInvalid, PayloadTooLarge),
+)
+#: Characters that are kept of a body that is too large.
+_SHOWN = 1_000
 
 
 class NotSentOn(Exception):
@@ -35,6 +40,8 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     is_base64: bool = False
     #: Where its sender waits for the result.
     reply_to: str = ""
+    #: Characters of a body that was too large to keep: the rest was cut off.
+    cut_from: int = 0
 
     @staticmethod
     def of(queue: str, message: ForeignMessage) -> "Arrived":
@@ -55,8 +62,17 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def call(self) -> Invocation:
         """The call in it. Raises NotUnderstood."""
+        if self.cut_from:
+            raise NotUnderstood(
+                f"its body of {self.cut_from} characters is too large to keep, and {len(self.body)} are left: raise "
+                "MOUSETRAP_PAYLOAD_MAX_BYTES, and send the task again"
+            )
         body = base64.b64decode(self.body) if self.is_base64 else self.body.encode()
         return read_invocation(self.headers, self.content_type, body, self.reply_to)
+
+    def shortened(self) -> "Arrived":
+        """The message with the start of its body alone, to show what it was."""
+        return msgspec.structs.replace(self, body=self.body[:_SHOWN], cut_from=len(self.body))
 
     @property
     def key(self) -> str:

@@ -21,6 +21,7 @@ from mousetrap.celery_messages import (
     answer_revoked,
     check_follows,
     is_more,
+    waited_for,
 )
 from mousetrap.client import AsyncClient, Pipelines
 from mousetrap.handlers import Binding, Context
@@ -58,8 +59,9 @@ async def send_on(arrived: Arrived, context: Context[Passing]) -> SentOn:
         return SentOn(run=run_id, state="accepted" if run_id else "expired")
     ended = await context.deps.ended(run_id)
     sent = await _sent(context.deps, call, ended)
-    if context.deps.declared.answers and call.reply_to:
-        await context.deps.broker.answer(call.reply_to, call.id, _answer(call, ended))
+    if context.deps.declared.answers:
+        for task_id, queue in waited_for(call, ended.state == "completed"):
+            await context.deps.broker.answer(queue, task_id, _answer(task_id, ended))
     if ended.state == "failed" and (call.callbacks or call.chain):
         raise NotSentOn(
             f"run {run_id} of {call.task} failed, so what follows it in Celery is not sent: "
@@ -68,12 +70,12 @@ async def send_on(arrived: Arrived, context: Context[Passing]) -> SentOn:
     return SentOn(run=run_id, state=ended.state, sent=sent)
 
 
-def _answer(call: Invocation, ended: Ended) -> bytes:
+def _answer(task_id: str, ended: Ended) -> bytes:
     if ended.state == "completed":
-        return answer_done(call.id, ended.result)
+        return answer_done(task_id, ended.result)
     if ended.failure is not None:
-        return answer_failed(call.id, ended.failure.kind, ended.failure.text)
-    return answer_revoked(call.id, ended.state)
+        return answer_failed(task_id, ended.failure.kind, ended.failure.text)
+    return answer_revoked(task_id, ended.state)
 
 
 async def _sent(passing: Passing, call: Invocation, ended: Ended) -> tuple[str, ...]:

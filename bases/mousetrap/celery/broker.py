@@ -23,7 +23,13 @@ class CeleryBroker:
         Raises QueueUnreachable, PublishUnconfirmed, QueueFull and Unroutable.
         """
         wire = wire_of(signature)
-        message = ForeignMessage(body=wire.body, headers=wire.headers, correlation_id=signature.id)
+        message = ForeignMessage(
+            body=wire.body,
+            headers=wire.headers,
+            correlation_id=signature.id,
+            reply_to=signature.reply_to,
+            priority=signature.priority,
+        )
         await self.queues.publish(signature.queue, message)
         return signature.id
 

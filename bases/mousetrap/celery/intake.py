@@ -9,7 +9,8 @@ from mousetrap.celery.passing import Passing
 from mousetrap.celery_messages import check_follows, is_more
 from mousetrap.client import UnknownPipeline
 from mousetrap.job_queue import ForeignDelivery
-from mousetrap.jobs import MousetrapError
+from mousetrap.jobs import MousetrapError, RecordDamaged, Unroutable
+from mousetrap.payloads import PayloadTooLarge
 from mousetrap.retry import Backoff
 from mousetrap.run_store import RunConflict
 from mousetrap.submit_run import run_id_of_key
@@ -18,8 +19,8 @@ from mousetrap.submit_run import run_id_of_key
 _FINISH_S = 5.0
 _BACKOFF = Backoff(first_s=0.2, longest_s=10.0, jitter=0.5)
 
-#: A call that raises one of these may be done later, when an operator has acted.
-_UNDONE: tuple[type[Exception], ...] = (*REFUSED, UnknownPipeline)
+#: A call that raises one of these may be done later, when an operator has acted. Held until then it would hold up all behind it.
+_UNDONE: tuple[type[Exception], ...] = (*REFUSED, UnknownPipeline, Unroutable, RecordDamaged)
 
 _log = logging.getLogger("mousetrap.celery")
 
@@ -29,7 +30,7 @@ class Intake:
 
     1. A call is a run of its pipeline at once.
     2. Where something follows it, a run of `from_celery` is started as well, which waits for the first and sends that on. What is not
-       understood is such a run alone, and ends as a dead letter.
+       understood is such a run alone, and ends as a dead letter; so is one that meets a defect of ours.
     3. The message is acknowledged once its runs are accepted. While broker or store is away it waits, and so do those behind it.
     """
 
@@ -71,19 +72,38 @@ class Intake:
 
     async def _accept(self, arrived: Arrived) -> None:
         try:
-            call = arrived.call
-            check_follows(call)
-            if not await self._passing.start(call):
-                _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
-                return
-            if not is_more(call, self._passing.declared):
-                return
+            is_done = await self._start(arrived)
         except _UNDONE as error:
+            is_done = False
             _log.warning("a message of %s becomes a run of from_celery: %s", arrived.queue, error)
-        await self._keep(arrived)
+        except MousetrapError:
+            raise  # an outage
+        except Exception as error:  # noqa: BLE001  a defect: held, the message would meet it without end
+            is_done = False
+            _log.warning(
+                "a message of %s becomes a run of from_celery: %s", arrived.queue, error, exc_info=error
+            )
+        if not is_done:
+            await self._keep(arrived)
+
+    async def _start(self, arrived: Arrived) -> bool:
+        """Starts the call's run. True where that is all there is to do."""
+        call = arrived.call
+        check_follows(call)
+        if not await self._passing.start(call):
+            _log.warning("task %s (%s) is dropped: its time is over", call.id, call.task)
+            return True
+        return not is_more(call, self._passing.declared)
 
     async def _keep(self, arrived: Arrived) -> None:
-        """Makes a run of `from_celery`, one for the same message."""
+        """Makes a run of `from_celery`, one for the same message; of one that is too large, with the start of its body."""
+        try:
+            await self._submit(arrived)
+        except PayloadTooLarge as error:
+            _log.warning("the body of a message of %s is cut: %s", arrived.queue, error)
+            await self._submit(arrived.shortened())
+
+    async def _submit(self, arrived: Arrived) -> None:
         submit = self._passing.client.submit
         try:
             await submit(FROM_CELERY, arrived, id=run_id_of_key("celery", FROM_CELERY.name, arrived.key))

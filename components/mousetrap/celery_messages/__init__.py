@@ -3,7 +3,7 @@
 from mousetrap.celery_messages.answer import answer_done, answer_failed, answer_revoked
 from mousetrap.celery_messages.arguments import bound
 from mousetrap.celery_messages.declared import Declared, DeclaredWrong, read_declared
-from mousetrap.celery_messages.follow import after_done, after_failed, check_follows, is_more
+from mousetrap.celery_messages.follow import after_done, after_failed, check_follows, is_more, waited_for
 from mousetrap.celery_messages.invocation import Invocation, NotUnderstood, kept_headers, read_invocation
 from mousetrap.celery_messages.sending import Signature, Wire, sent_first, wire_of
 
@@ -26,5 +26,6 @@ __all__ = [
     "read_declared",
     "read_invocation",
     "sent_first",
+    "waited_for",
     "wire_of",
 ]

@@ -114,27 +114,27 @@ def _parts(body: bytes) -> tuple[tuple[Any, ...], dict[str, Any], _Embedded]:
         args, kwargs, embedded = msgspec.json.decode(
             body, type=tuple[tuple[Any, ...], dict[str, Any], _Embedded]
         )
-        return tuple(map(_plain, args)), {name: _plain(value) for name, value in kwargs.items()}, embedded
+        return tuple(map(plain, args)), {name: plain(value) for name, value in kwargs.items()}, embedded
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotUnderstood(
             f"its body is no JSON of [args, kwargs, embed] ({error}); {_PROTOCOL_1}"
         ) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value without the marks that kombu puts around times, bytes, UUIDs and decimals: each as our contracts read it."""
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if not isinstance(value, dict):
         return value
     if value.keys() != {"__type__", "__value__"}:
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     kind, inner = value["__type__"], value["__value__"]
     if kind == "bytes" and isinstance(inner, str):
         return base64.b64encode(inner.encode()).decode()
     if kind == "uuid" and isinstance(inner, dict):
         return inner.get("hex")
-    return _plain(inner)
+    return plain(inner)
 
 
 def read_time(name: str, text: str | None) -> datetime | None:

@@ -30,6 +30,10 @@ class Signature:
     parent_id: str | None = None
     eta: datetime | None = None
     expires: datetime | None = None
+    #: The queue in which somebody waits for its result.
+    reply_to: str = ""
+    #: As Celery's workers have it: of 0 to 9, the highest goes first.
+    priority: int = 0
     #: What follows it, as Celery writes it; of a chain the next one last.
     callbacks: Sequence[Mapping[str, Any]] = ()
     errbacks: Sequence[Mapping[str, Any]] = ()
@@ -37,11 +41,20 @@ class Signature:
 
     def as_celery(self) -> dict[str, Any]:
         """As a member of another message's chain."""
+        more = {
+            "eta": self.eta and self.eta.isoformat(),
+            "expires": self.expires and self.expires.isoformat(),
+            "reply_to": self.reply_to,
+            "priority": self.priority,
+            "link": list(self.callbacks),
+            "link_error": list(self.errbacks),
+        }
+        options = {name: value for name, value in more.items() if value}
         return {
             "task": self.task,
             "args": list(self.args),
             "kwargs": dict(self.kwargs),
-            "options": {"queue": self.queue, "task_id": self.id},
+            "options": {"queue": self.queue, "task_id": self.id, **options},
             "subtask_type": None,
             "immutable": self.immutable,
         }

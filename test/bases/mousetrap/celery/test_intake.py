@@ -11,10 +11,11 @@ import pytest
 from mousetrap.celery.arrived import FROM_CELERY
 from mousetrap.celery.intake import Intake
 from mousetrap.celery.passing import Passing
-from mousetrap.celery_messages import Declared, Signature, wire_of
+from mousetrap.celery_messages import Declared, NotUnderstood, Signature, wire_of
 from mousetrap.client import UnknownRun
 from mousetrap.job_queue import ForeignDelivery, ForeignMessage
-from mousetrap.jobs import StoreUnreachable
+from mousetrap.jobs import RecordDamaged, StoreUnreachable, Unroutable
+from mousetrap.payloads import PayloadTooLarge
 from mousetrap.pipeline import Pipeline, Stage, write
 from mousetrap.run_store import RunConflict
 
@@ -156,6 +157,12 @@ async def test_a_call_whose_time_is_over_is_dropped(
         Signature(task="t.resize", id="i", args=("no number",)),
         Signature(task="t.resize", id="i", args=(1, 2, 3)),
         Signature(task="t.resize", id="i", args=(1,), chain=({"task": "t.a", "subtask_type": "chord"},)),
+        Signature(
+            task="t.resize",
+            id="i",
+            args=(1,),
+            callbacks=({"task": "g", "subtask_type": "group", "kwargs": {"tasks": 5}},),
+        ),
     ],
 )
 async def test_what_is_not_done_at_once_is_a_run_of_from_celery(sent: Signature | ForeignMessage) -> None:
@@ -195,3 +202,37 @@ async def test_the_same_id_with_another_content_is_kept_beside_the_first() -> No
 
     (_, (pipeline, _, _)) = client.submitted
     assert pipeline == FROM_CELERY.name and channel.acknowledged == [7]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("a defect"),
+        PayloadTooLarge("the input"),
+        RecordDamaged("of this run"),
+        Unroutable("no queue"),
+    ],
+)
+async def test_what_a_repeat_would_meet_again_is_a_run_of_from_celery_and_holds_up_nothing(
+    error: Exception,
+) -> None:
+    client = Client([error])
+
+    channel = await taken(client, Signature(task="t.resize", args=(3,), id="i"))
+
+    assert [name for name, _, _ in client.submitted] == [FROM_CELERY.name]
+    assert channel.acknowledged == [7]
+
+
+async def test_a_message_that_is_too_large_to_keep_is_a_dead_letter_with_the_start_of_its_body() -> None:
+    client = Client([PayloadTooLarge("the input"), PayloadTooLarge("the message")])
+
+    channel = await taken(client, Signature(task="t.resize", args=("x" * 5_000,), id="i"))
+
+    ((pipeline, kept, _),) = client.submitted
+    assert (pipeline, channel.acknowledged) == (FROM_CELERY.name, [7])
+    assert len(kept.body) == 1_000
+    with pytest.raises(
+        NotUnderstood, match="too large to keep, and 1000 are left: raise MOUSETRAP_PAYLOAD_MAX_BYTES"
+    ):
+        _ = kept.call
