@@ -2,9 +2,13 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mousetrap.jobs import Job, dead_queue, decode
+from mousetrap.run_store import StoredRun
+from mousetrap.run_store.keys import HINTS, LONGEST_DELAY, hint_key
+from mousetrap.run_store.packed.hints import DAY_MS
+from mousetrap.run_store.run_filter import KEPT, RunFilter, hints_for
 from mousetrap.shapes import RunState
 from simulation.cluster import LEASE_S, Cluster
 from simulation.graphs import GRAPH_KINDS, UNKNOWN
@@ -85,15 +89,24 @@ def _payloads(cluster: Cluster) -> Iterator[str]:
 
 
 def _lists(cluster: Cluster) -> Iterator[str]:
-    """A list by state shows each run in it, once. What a store forgets is not held to that; no list shows another run."""
+    """A list by state shows each run in it, once. One whose list a store has forgotten may be missing; no list shows another run."""
     if not cluster.packed or any(facts.forgotten for facts in cluster.ledger.facts.values()):
         return
-    states = {run: stored.state for run, stored in cluster.stored(cluster.ledger.facts).items()}
+    stored = cluster.stored(cluster.ledger.facts)
     for state in RunState:
-        found, expected = cluster.listed(state), sorted(run for run, it in states.items() if it is state)
+        found, expected = cluster.listed(state), sorted(it.id for it in stored.values() if it.state is state)
         lacking = Counter(expected) - Counter(found)
-        if Counter(found) - Counter(expected) or (lacking and not cluster.ledger.lists_forgotten):
+        lacking -= Counter(run for run in lacking if _may_lack(stored[run], cluster.ledger.lists_forgotten))
+        if Counter(found) - Counter(expected) or lacking:
             yield f"a list of {state} runs shows {sorted(found)}, and not {expected}"
+
+
+def _may_lack(run: StoredRun, forgotten: Collection[str]) -> bool:
+    """Whether the store has forgotten something of a list that leads to the run by its state, or of what leads to the lists."""
+    hints = hints_for(RunFilter(state=run.state), [run.pipeline])
+    keys = {hint_key(name, run.accepted_ms // DAY_MS) for hint in hints for name in hint.lists}
+    keys |= {HINTS, LONGEST_DELAY}
+    return any(key in keys or key.startswith(hint_key(KEPT, 0)[:-1]) for key in forgotten)
 
 
 def _ending(cluster: Cluster, run: str, facts: RunFacts, state: str | None) -> Iterator[str]:

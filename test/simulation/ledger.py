@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 
 from mousetrap.jobs import DEFAULT_PRIORITY, Job
-from mousetrap.run_store.keys import OPENED, OPENED_DELAYED
+from mousetrap.run_store.keys import HINTS, LONGEST_DELAY, OPENED, OPENED_DELAYED
 from mousetrap.shapes import ENDS
 from mousetrap.testing.simulation.process import Process
 from mousetrap.testing.simulation.store_server import StoreServer
@@ -38,6 +38,8 @@ _SCHEDULES = "mousetrap:{schedules}"
 _TAG = re.compile(r"mousetrap:\{(.+?)\}:")
 #: A list of runs of one day.
 _LIST = re.compile(r"mousetrap:[^{]+:\d+")
+#: What leads to those lists.
+_TO_LISTS = (HINTS, LONGEST_DELAY)
 #: After the response to a cancel, a connected worker must have stopped within this time.
 _CANCEL_NOTICE_S = 2.0
 
@@ -125,8 +127,8 @@ class Ledger:
     schedules_forgotten: bool = False
     #: Whether the store has forgotten which runs are recorded and not published.
     names_forgotten: bool = False
-    #: Whether it has forgotten what a list of runs named: in a cluster the runs themselves may be remembered.
-    lists_forgotten: bool = False
+    #: The lists of runs of which it has forgotten something, and what leads to them: the runs themselves may be remembered.
+    lists_forgotten: set[str] = field(default_factory=set)
     fences: dict[str, int] = field(default_factory=dict)
     lock_fences: dict[str, int] = field(default_factory=dict)
     due: dict[tuple[str, int, int], float] = field(default_factory=dict)
@@ -194,7 +196,7 @@ class Ledger:
         names = [key.decode() for key in keys]
         self.schedules_forgotten |= _SCHEDULES in names
         self.names_forgotten |= not {OPENED, OPENED_DELAYED}.isdisjoint(names)
-        self.lists_forgotten |= any(map(_LIST.fullmatch, names))
+        self.lists_forgotten.update(name for name in names if name in _TO_LISTS or _LIST.fullmatch(name))
         tagged = map(_TAG.match, names)
         runs = {found[1] for found in tagged if found and found[1] in self.facts}
         states = dict(run_states(server))
