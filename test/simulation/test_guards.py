@@ -124,7 +124,23 @@ def a_refused_run_has_a_message(machine: PromiseMachine) -> None:
     machine.wait(seconds=100.0)
 
 
+def more_jobs_than_places_come(machine: PromiseMachine) -> None:
+    machine.submit_first(kinds=["limited"] * 5, then=100.0)
+
+
 GUARDS = {
+    "a job over its limit is not granted": Guard(
+        without(
+            "  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, ttl) end\n"
+        ),
+        more_jobs_than_places_come,
+        "were beyond the limit of 2",
+    ),
+    "a place is held from the claim on": Guard(
+        without("      limits.hold(of, member, until_ms)\n"),
+        more_jobs_than_places_come,
+        "were beyond the limit of 2",
+    ),
     "an outcome is recorded if the claim is still the one on record": Guard(
         record_whatever_is_there, a_worker_wakes_up_late("plain"), "the fence of .* fell from 2 to 1"
     ),
