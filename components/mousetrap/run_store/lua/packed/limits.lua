@@ -93,6 +93,11 @@ function limits.settle_due(of, again, ttl)
   keep_key(due, ttl)
 end
 
+-- One more waits: a look that is to come before stays.
+function limits.expect(of, ttl)
+  if not redis.call('ZSCORE', limits_key(stage_of(of.key), 'due'), of.key) then limits.settle_due(of, SOON, ttl) end
+end
+
 -- { limit's key, line, place in it, attempt, generation, all limits' keys and lines in turn }, or nil.
 function limits.entry(stage, member)
   local packed = redis.call('HGET', limits_key(stage, 'jobs'), member)
@@ -187,7 +192,7 @@ function limits.join(at, wanted, member, attempt, generation, ttl)
     entry = { at[1], at[5], limits.last_place(at[1]), attempt, generation, table.concat(all, ' ') }
   end
   limits.stand(stage, entry, member, ttl)
-  limits.settle_due(limits.load(at[1]), SOON, ttl)
+  limits.expect(limits.load(at[1]), ttl)
   return true
 end
 
@@ -287,7 +292,7 @@ function limits.goes(stage, of, entry, member, lease, ttl)
     if key then
       entry[1], entry[2], entry[3] = key, line, limits.last_place(key)
       limits.stand(stage, entry, member, ttl)
-      limits.settle_due(limits.load(key), SOON, ttl)
+      limits.expect(limits.load(key), ttl)
       return false
     end
     limits.reserve(of, entry, member, lease)

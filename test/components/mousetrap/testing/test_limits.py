@@ -1,0 +1,75 @@
+"""Tests limits in a world, whose clock jumps."""
+
+import asyncio
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+
+from mousetrap.handlers import Binding
+from mousetrap.pipeline import AtMost, Pipeline, Rate, Stage
+from mousetrap.testing import World
+
+RATE, JOBS, WINDOW_S, WORKERS = 50, 1_500, 10.0, 3
+LARGE, SMALL, KEYS, PLACES, WORK_S = 60, 6, 10, 3, 1.0
+
+
+class Order(msgspec.Struct, frozen=True):
+    customer: str = ""
+
+
+def charging(limit: Any) -> Pipeline:
+    stage = Stage(name="charge", queue="charges", input=Order, output=str, limit=limit)
+    return Pipeline(name="orders", description="Charges.", stages=(stage,))
+
+
+async def test_a_rate_over_three_workers_holds_within_five_percent_in_each_window(world: World) -> None:
+    begun: list[float] = []
+
+    async def charge(order: Order) -> str:
+        begun.append(asyncio.get_running_loop().time())
+        return ""
+
+    pipeline = charging(Rate(RATE))
+    for _ in range(WORKERS):
+        world.serve(Binding(pipeline=pipeline, stage="charge", handler=charge))
+    for _ in range(JOBS):
+        await world.submit(pipeline, Order())
+    await world.settle()
+
+    assert len(begun) == JOBS
+    last = begun[-1]
+    counts = [
+        sum(start <= at < start + WINDOW_S for at in begun) for start in begun if start + WINDOW_S <= last
+    ]
+    wanted = RATE * WINDOW_S
+    assert counts and 0.95 * wanted <= min(counts) and max(counts) <= 1.05 * wanted
+
+
+async def test_small_keys_wait_no_longer_for_a_large_one_and_no_place_stays_free(world: World) -> None:
+    now: Counter[str] = Counter()
+    waits: defaultdict[str, list[float]] = defaultdict(list)
+    began = world.time
+
+    async def charge(order: Order) -> str:
+        waits[order.customer].append(world.time - began)
+        now[order.customer] += 1
+        assert now[order.customer] <= PLACES
+        await asyncio.sleep(WORK_S)
+        now[order.customer] -= 1
+        return ""
+
+    pipeline = charging(AtMost(PLACES, per="customer"))
+    for _ in range(5):
+        world.serve(Binding(pipeline=pipeline, stage="charge", handler=charge))
+    for _ in range(LARGE):
+        await world.submit(pipeline, Order("large"))
+    for number in range(SMALL * KEYS):
+        await world.submit(pipeline, Order(f"c{number % KEYS}"))
+    await world.settle()
+
+    assert sum(map(len, waits.values())) == LARGE + SMALL * KEYS
+    # Three of six begin at once, three a second later: though sixty of the large one came before them.
+    assert max(waits[f"c{KEYS - 1}"]) < 2.0 * WORK_S
+    # Each three of the large one begin as the last three end.
+    assert max(waits["large"]) < (LARGE / PLACES) * WORK_S * 1.1
