@@ -131,7 +131,7 @@ def more_jobs_than_places_come(machine: PromiseMachine) -> None:
 GUARDS = {
     "a job over its limit is not granted": Guard(
         without(
-            "  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, ttl) end\n"
+            "  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, is_high, ttl) end\n"
         ),
         more_jobs_than_places_come,
         "were beyond the limit of 2",

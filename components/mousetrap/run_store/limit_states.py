@@ -29,6 +29,7 @@ class LimitStates(StoreConnection):
 
     async def limit_keys(self, place: str, kind: str) -> tuple[Sequence[str], int]:
         """The keys of a limit of a stage, those first that somebody waits for; and how many are left out. `kind` is `n` or `r`."""
+        held_now = f"({await self._now_ms()}", "+inf"
         async with self._reaching():
             due, held, all_due, all_held = await self._client.pipeline(
                 [
@@ -36,15 +37,14 @@ class LimitStates(StoreConnection):
                     (
                         "ZRANGE",
                         f"{_of(place)}:busy",
-                        f"({await self._now_ms()}",
-                        "+inf",
+                        *held_now,
                         "BYSCORE",
                         "LIMIT",
                         0,
                         _KEYS,
                     ),
                     ("ZCARD", f"{_of(place)}:due"),
-                    ("ZCARD", f"{_of(place)}:busy"),
+                    ("ZCOUNT", f"{_of(place)}:busy", *held_now),
                 ]
             )
         found = [it.decode(errors="replace") for it in (*_listed(due), *_listed(held))]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from mousetrap.jobs import Job, Message
+from mousetrap.jobs import DEFAULT_PRIORITY, Job, Message
 from mousetrap.run_store.connection import StoreConnection
 from mousetrap.run_store.packed.sender import LIBRARY, function_call
 from mousetrap.run_store.packed.transitions import KeepPlace, LeaveLine, ReturnToLine
@@ -18,6 +18,7 @@ class InLine(msgspec.Struct, frozen=True, array_like=True):
     id: str
     body: bytes
     headers: dict[str, str]
+    priority: int = DEFAULT_PRIORITY
 
 
 class Taken(NamedTuple):
@@ -26,6 +27,10 @@ class Taken(NamedTuple):
     messages: Sequence[Message]
     #: Seconds from now; None while none waits.
     next_s: float | None
+    #: Who each of them is in the lines.
+    members: Sequence[str] = ()
+    #: Who was taken with a message that cannot be read.
+    damaged: Sequence[str] = ()
 
 
 class Limits(StoreConnection):
@@ -38,22 +43,33 @@ class Limits(StoreConnection):
 
     async def keep_place(self, job: Job, place: str, message: Message) -> None:
         """Lets a job that waits be taken from its line; call it once the queue has a message of it that comes again by itself."""
-        kept = msgspec.msgpack.encode(InLine(message.id, message.body, dict(message.headers)))
-        await self._line_call(function_call(KeepPlace(job.id, job.run_id, place, self._ttl), (), kept))
+        it = InLine(message.id, message.body, dict(message.headers), message.priority)
+        kept = msgspec.msgpack.encode(it)
+        call = KeepPlace(job.id, job.run_id, place, job.attempt, job.generation, self._ttl)
+        await self._line_call(function_call(call, (), kept))
 
     async def take(self, place: str, most: int, lease: float) -> Taken:
         """Takes up to `most` jobs for which there is room, in their order. They go back to their places unless each is claimed within
-        `lease` seconds, and settled with `leave_line`."""
+        `lease` seconds, and settled with `leave_line`. Raises StoreUnreachable, and ReplyError where the call itself fails."""
         call = ("FCALL", f"{LIBRARY.name}_take", 0, place, most, int(lease * 1000), self._ttl)
         (reply,) = await self._sender.send([call])
         if isinstance(reply, ReplyError):
-            raise self._sender.error(reply)
+            raise self._sender.error(reply) if reply.passing else reply
         next_ms, *given = reply
-        kept = [msgspec.msgpack.decode(body, type=InLine) for body in given[1::2] if body]
+        members = [it.decode(errors="replace") for it in given[::2]]
+        read = [(member, _message(body)) for member, body in zip(members, given[1::2], strict=True)]
         return Taken(
-            [Message(it.id, it.body, it.headers) for it in kept],
+            [message for _, message in read if message is not None],
             None if int(next_ms) < 0 else int(next_ms) / 1000,
+            [member for member, message in read if message is not None],
+            [member for member, message in read if message is None],
         )
+
+    async def forget_message(self, place: str, member: str) -> None:
+        """The job keeps its place without this message, which cannot be used, until another one of it comes."""
+        job, _, run = member.partition(" ")
+        returned = function_call(ReturnToLine(job, run, place, self._ttl))
+        await self._sender.do([("HDEL", f"mousetrap:limits:{place}:bodies", member), returned])
 
     async def leave_line(self, job: Job, place: str) -> None:
         """The job is settled: its place is given up."""
@@ -68,3 +84,12 @@ class Limits(StoreConnection):
     async def _line_call(self, call: Command) -> None:
         (reply,) = await self._sender.send([call])
         self._sender.answer(reply)
+
+
+def _message(body: bytes | None) -> Message | None:
+    """None of bytes that no worker of ours has put there."""
+    try:
+        kept = msgspec.msgpack.decode(body or b"", type=InLine)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Message(kept.id, kept.body, kept.headers, kept.priority)

@@ -122,6 +122,11 @@ class Attempt(msgspec.Struct, eq=False, gc=False):
         return all(isinstance(each, Woken) for each in self.deliveries)
 
     @property
+    def is_beside_a_line(self) -> bool:
+        """Whether another message of the job comes again by itself, whatever becomes of these."""
+        return self.is_spare or any(isinstance(each, Woken) for each in self.deliveries)
+
+    @property
     def is_at_a_loss(self) -> bool:
         """Whether stages follow, and none of them is known to take the output."""
         handler = self.handler
@@ -195,6 +200,8 @@ class Attempts:
         self.room = sys.maxsize
         #: Called with each attempt that has left the table.
         self.on_end: Callable[[Attempt], None] | None = None
+        #: Called when one counts no longer towards the jobs that may run at once.
+        self.on_free: Callable[[], None] | None = None
         #: Whether there are any: without one, the tasks below sleep, and an idle worker does not wake for them.
         self._some = asyncio.Event()
         #: Set while there is none.
@@ -236,6 +243,8 @@ class Attempts:
         """Counts the attempt towards the jobs that may run at once, or no longer."""
         self.held += holds - attempt.holds
         attempt.holds = holds
+        if self.on_free is not None and not holds:
+            self.on_free()
 
     def end(self, attempt: Attempt) -> None:
         """Takes it out of the table."""

@@ -186,7 +186,7 @@ def waiting(claim: Busy | Locked, job: Job, *, spare: bool = False) -> Ending:
     """The ending of a job that another worker holds, or whose lock another run holds."""
     if isinstance(claim, Busy):
         return Park(job, claim.seconds, spare=spare)  # by then its holder will most likely have finished it
-    return Park(job, min(_LOCK_POLL_MAX_S, max(_LOCK_POLL_MIN_S, claim.seconds / 4)))
+    return Park(job, min(_LOCK_POLL_MAX_S, max(_LOCK_POLL_MIN_S, claim.seconds / 4)), spare=spare)
 
 
 def standing(claim: Limited, job: Job, retention_s: float) -> StandInLine:

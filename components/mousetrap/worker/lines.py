@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mousetrap.handlers import BoundHandler
-from mousetrap.jobs import JobUndecodable, MousetrapError, decode, signed_message
+from mousetrap.jobs import JobUndecodable, Message, MousetrapError, decode, signed_message
 from mousetrap.run_store import Granted, RunStore
 from mousetrap.shutdown import end_tasks
 from mousetrap.signing import SignatureRefused
@@ -31,7 +31,8 @@ class Lines:
     1. A job over a limit has its place from its claim on. `stand` publishes a message that comes again much later, gives the line another
        one, and settles the delivery: the job takes no place of a worker. Nothing of it is in the store alone.
     2. When an attempt ends here, when a rate has room again, and each second, `follow` takes who is next out of the lines of stages that are
-       not paused, as many as this worker has places for. They begin at once, without a way through the queue.
+       not paused, as many as this worker has free places for. They begin at once, without a way through the queue.
+       Where messages of the queues have all places, the next one that is free is kept until the lines were asked.
     3. A worker that dies has its jobs go back to their places when its leases end. The message that comes again heals all else: it is claimed
        as any other, and dropped where the job is done.
     """
@@ -46,7 +47,11 @@ class Lines:
         self._options = options
         self._queues: Mapping[str, str] = {}
         self._asked = asyncio.Event()
-        self._hungry = False
+        #: Stages of which more may be in line than there were free places for.
+        self._hungry: set[str] = set()
+        #: Whether a free place is kept for who is in line.
+        self._keeps_one = False
+        self._rounds = 0
         self._is_leaving = False
         self._doing: set[asyncio.Task[None]] = set()
         self._begin: Callable[[Sequence[Woken]], None] = lambda _: None
@@ -62,19 +67,31 @@ class Lines:
         self._queues = {place_of(each): each.stage.queue for each in handlers if each.stage.limit is not None}
         self._begin, self._backlog = begin, backlog
         if self._queues:
-            self._attempts.on_end = self._ended
+            self._attempts.on_end, self._attempts.on_free = self._ended, self._freed
 
     async def follow(self, pauses: Pauses) -> None:
         """Looks again and again, until it is cancelled; at once where no stage has a limit."""
         while self._queues:
             pause_s = _LOOK_S
-            for place, queue in self._queues.items():
-                if queue not in pauses:
-                    pause_s = min(pause_s, await self._look(place, queue))
+            for place in self._in_turn():
+                if self._queues[place] in pauses:
+                    self._hungry.discard(place)
+                else:
+                    pause_s = min(pause_s, await self._look_safely(place))
+            self._keep_none()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(_PAUSE_S, pause_s)):
                     await self._asked.wait()
             self._asked.clear()
+
+    async def waiting(self, queues: Sequence[str]) -> int:
+        """How many stand in lines of these queues' stages."""
+        places = [place for place, queue in self._queues.items() if queue in queues]
+        if not places:
+            return 0
+        act = "count who waits for a limit"
+        counts = await self._outages.retry_until_up(act, self._store.waiting_for_limits, places)
+        return sum(counts.values())
 
     def stand_soon(self, attempt: Attempt, ending: StandInLine, failed: Callable[[Attempt], None]) -> None:
         """Has the job wait in its line while others begin; `failed` gets an attempt that has to be settled otherwise."""
@@ -121,16 +138,38 @@ class Lines:
                 self._settler.acknowledge(attempt.deliveries)
                 self._attempts.end(attempt)
 
-    async def _look(self, place: str, queue: str) -> float:
-        """Begins who is next. Seconds until the next look."""
-        if self._is_leaving or not (most := self._most()):
-            return _LOOK_S
+    def _in_turn(self) -> Sequence[str]:
+        """The stages: another one first each time, as the first may have the only place."""
+        self._rounds += 1
+        first, places = self._rounds % len(self._queues), list(self._queues)
+        return [*places[first:], *places[:first]]
+
+    async def _look_safely(self, place: str) -> float:
         try:
-            taken = await self._store.take(place, most, self._options.lease)
+            return await self._look(place)
         except MousetrapError:  # what runs and what beats logs it
+            pass
+        except Exception:  # noqa: BLE001  no other task of this worker takes from its lines
+            _log.exception("could not take from the lines of %s; it is tried again", place)
+        return _LOOK_S
+
+    async def _look(self, place: str) -> float:
+        """Begins who is next. Seconds until the next look."""
+        if self._is_leaving:
             return _LOOK_S
-        self._hungry = len(taken.messages) == most
-        woken = [Woken(queue, each, self._handed_back) for each in taken.messages if self._is_ours(each)]
+        if not (most := self._most()):
+            self._hungry.add(place)
+            return _LOOK_S
+        taken = await self._store.take(place, most, self._options.lease)
+        (self._hungry.add if len(taken.messages) == most else self._hungry.discard)(place)
+        self._keep_none()
+        for member in taken.damaged:
+            self._refuse(place, member, "it is no message")
+        woken = [
+            Woken(self._queues[place], each, self._handed_back)
+            for member, each in zip(taken.members, taken.messages, strict=True)
+            if self._is_ours(place, member, each)
+        ]
         if self._is_leaving:
             for each in woken:
                 each.hand_back()
@@ -139,31 +178,46 @@ class Lines:
         return _LOOK_S if taken.next_s is None else taken.next_s
 
     def _most(self) -> int:
-        """How many may begin. Where messages of the queues have all places, one that waits is the next."""
-        waiting = self._backlog()
-        woken = sum(isinstance(each, Woken) for each in waiting)
-        room = self._attempts.room - self._attempts.held - woken
-        return max(room, 1 if waiting and not woken else 0)
+        """How many may begin."""
+        woken = sum(isinstance(each, Woken) for each in self._backlog())
+        return max(0, self._attempts.room - self._attempts.held + self._keeps_one - woken)
 
-    def _is_ours(self, message: Any) -> bool:
+    def _is_ours(self, place: str, member: str, message: Message) -> bool:
         try:
             self._options.keyring.verify(message.body, message.headers)
             decode(message.body)
         except (SignatureRefused, JobUndecodable) as error:
-            _log.warning("the store has a message in a line that is not used: %s", error)
+            self._refuse(place, member, error)
             return False
         return True
 
-    def _ended(self, attempt: Attempt) -> None:
-        """An attempt has ended: its place may be another's, in this worker or under its limit."""
-        handler = attempt.handler
-        limited = handler is not None and handler.stage.limit is not None
-        if limited or self._hungry:
+    def _refuse(self, place: str, member: str, why: object) -> None:
+        _log.warning("the store has a message in a line that is not used: %s", why)
+        self._do(self._quietly(self._store.forget_message(place, member)))
+
+    def _freed(self) -> None:
+        """A place is free."""
+        attempts = self._attempts
+        if self._hungry and not self._keeps_one and not self._is_leaving and attempts.held < attempts.room:
+            self._keeps_one = True
+            attempts.held += 1
             self._asked.set()
-        if not limited or not attempt.is_settled or handler is None:
+
+    def _keep_none(self) -> None:
+        if self._keeps_one:
+            self._keeps_one = False
+            self._attempts.held -= 1
+            self._begin(())
+
+    def _ended(self, attempt: Attempt) -> None:
+        """An attempt has ended: its room under a limit may be another's."""
+        handler = attempt.handler
+        if handler is None or handler.stage.limit is None:
             return
-        lined = isinstance(attempt.claim, Granted) and attempt.claim.lined
-        if lined or attempt.is_woken:
+        granted = attempt.claim if isinstance(attempt.claim, Granted) else None
+        if granted or attempt.is_woken:
+            self._asked.set()
+        if attempt.is_settled and (attempt.is_woken or (granted and granted.lined)):
             self._do(self._quietly(self._store.leave_line(attempt.job, place_of(handler))))
 
     def _handed_back(self, woken: Woken) -> None:

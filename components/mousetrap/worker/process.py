@@ -127,10 +127,10 @@ class Processor:
                 return Bury(attempt.job, "unknown-stage", unknown_follower(attempt.job, name or ""))
             case Decided():
                 return self._claims.decided(attempt, claim)
-            case Busy() if attempt.is_woken:
+            case Busy() | Locked() if attempt.is_woken:
                 return LetGo()
             case Busy() | Locked():
-                return waiting(claim, attempt.job, spare=attempt.is_spare)
+                return waiting(claim, attempt.job, spare=attempt.is_beside_a_line)
             case Limited():
                 return self._claims.stand_in_line(attempt, claim)
             case Forgotten():

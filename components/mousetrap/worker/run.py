@@ -90,7 +90,9 @@ async def run_worker(
                 background.append(
                     asyncio.create_task(Pool(options, attempts, turns, taking, stats).follow(), name="pool")
                 )
-                worker = _Worker(queue, taking, processor, turns, alone, attempts, options, stats, outages)
+                worker = _Worker(
+                    queue, taking, processor, turns, lines, alone, attempts, options, stats, outages
+                )
                 await _until_known(pauses, stop)
                 background.append(asyncio.create_task(lines.follow(pauses), name="take from lines"))
                 return await worker.run(stop)
@@ -125,6 +127,7 @@ class _Worker:
         taking: Subscriptions,
         processor: Processor,
         turns: Turns,
+        lines: Lines,
         alone: "asyncio.Queue[Alone | None]",
         attempts: Attempts,
         options: WorkerOptions,
@@ -135,6 +138,7 @@ class _Worker:
         self._taking = taking
         self._processor = processor
         self._turns = turns
+        self._lines = lines
         self._alone = alone
         self._attempts = attempts
         self._options = options
@@ -249,7 +253,7 @@ class _Worker:
             await asyncio.wait(self._runners)
 
     async def _until_empty(self, stop: Stop) -> None:
-        """Returns when no message waits, or at the stop, which ends the wait for a broker that is away too."""
+        """Returns when no message waits, and no job for a limit; or at the stop, which ends the wait for a broker that is away too."""
         with suppress(StoppedWaiting):
             async with stopped_by(stop.asked):
                 while True:
@@ -271,4 +275,4 @@ class _Worker:
             await self._outages.retry_until_up("count messages", self._queue.count_ready, name)
             for name in self._taking.taken
         ]
-        return sum(counts)
+        return sum(counts) + await self._lines.waiting(self._taking.taken)

@@ -65,7 +65,7 @@ class Turns:
         self._exchange = claims.exchange(self._replied)
         self._steps = runner.steps(self._ran, self._go_alone)
         self._received: deque[Delivery] = deque()
-        #: Those that go before all others: of a higher priority than the default, and those that waited for a limit.
+        #: Those that go before all others: of a higher priority than the default.
         self._first: deque[Delivery] = deque()
         self._scheduled = False
         self._is_leaving = False
@@ -87,8 +87,10 @@ class Turns:
             self.soon()
 
     def begin_first(self, woken: Sequence[Delivery]) -> None:
-        """Takes deliveries that begin before all others."""
-        self._first.extendleft(reversed(woken))
+        """Takes deliveries that begin before all others but those of a higher priority."""
+        for each in reversed(woken):
+            is_first = each.message.priority > DEFAULT_PRIORITY
+            (self._first if is_first else self._received).appendleft(each)
         self.soon()
 
     def received(self) -> Sequence[Delivery]:

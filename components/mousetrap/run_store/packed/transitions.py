@@ -72,6 +72,8 @@ class KeepPlace(Transition, frozen=True, array_like=True, tag="keep_place"):
     run: str
     #: The pipeline's name and the stage's, with a dot between.
     stage: str
+    attempt: int
+    generation: int
     ttl: int
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from mousetrap.jobs import Done, Failure, Job, RetryLater, signed_message
 from mousetrap.pipeline import LimitAt
@@ -18,10 +19,12 @@ from mousetrap.run_store import (
     Locked,
     Over,
     RunStore,
+    Terms,
     open_store,
 )
 from mousetrap.run_store.limits import Taken
 from mousetrap.signing import Keyring
+from mousetrap.store_client import ReplyError
 from support.packed import packed_first
 from support.valkey import console, names
 
@@ -31,6 +34,7 @@ OUTPUT = Done(msgspec.Raw(b"3"))
 LEASE_S = 60.0
 #: A lease that is over by the next call.
 NONE_S = 0.0
+CANCELLED = Failure(kind="E", text="no")
 
 
 @pytest.fixture
@@ -376,3 +380,188 @@ async def test_each_key_of_a_limit_has_an_end(store_url: str) -> None:
     with console(store_url) as client:
         found = names(store_url, "mousetrap:limit*")
         assert found and all(0 < client.pttl(key) <= 2 * 3_660_000 for key in found)
+
+
+async def test_places_of_runs_that_ended_before_their_message_was_there_hold_no_one_up(
+    store_url: str,
+) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 19)
+        (claim,) = await claimed(store, jobs[0], limits=[at_most(1)])
+        await claimed(store, *jobs[1:18], limits=[at_most(1)])
+        await waiting(store, jobs[18], limits=[at_most(1)])
+        for number in range(2, 19):
+            await store.cancel(f"r{number}", CANCELLED)
+        await decided(store, jobs[0], claim)
+
+        first = await taken(store)
+        assert (first.messages, first.next_s) == ([], 0.0)
+        assert ids(await taken(store)) == [jobs[18].id]
+
+
+async def test_lines_of_runs_that_ended_so_hold_up_no_other_line(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 34)
+        (claim,) = await claimed(store, jobs[0], limits=[at_most(1)])
+        for number, job in enumerate(jobs[1:33], 2):
+            await claimed(store, job, limits=[at_most(1, line=f"l{number}")])
+            await store.cancel(f"r{number}", CANCELLED)
+        await waiting(store, jobs[33], limits=[at_most(1, line="the last")])
+        await decided(store, jobs[0], claim)
+
+        assert ids(await taken(store)) == []
+        assert ids(await taken(store)) == [jobs[33].id]
+
+
+async def test_a_place_whose_worker_died_before_its_message_was_there_is_forgotten_after_a_lease(
+    store_url: str,
+) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await claimed(store, two, limits=[at_most(1)])
+        await decided(store, one, claim)
+
+        assert await store.waiting_for_limits([PLACE]) == {PLACE: 1}
+        await taken(store, lease=NONE_S)
+        assert await store.waiting_for_limits([PLACE]) == {PLACE: 0}
+        assert kinds(await claimed(store, two, limits=[at_most(1)])) == [Granted]
+
+
+async def test_an_obsolete_message_gives_up_its_place_and_what_was_reserved(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three, four = await new_jobs(store, 4)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, four, limits=[at_most(1)])
+        await decided(store, one, claim)
+        assert ids(await taken(store)) == [two.id]
+        await store.cancel("r2", CANCELLED)
+        assert kinds(await claimed(store, two, limits=[at_most(1)], redelivered=True)) == [Over]
+
+        assert ids(await taken(store)) == [three.id]
+        await store.cancel("r3", CANCELLED)
+        await store.leave_line(three, PLACE)
+        assert ids(await taken(store)) == [four.id]
+
+
+async def test_a_job_whose_limit_is_another_one_now_keeps_its_message(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three, four = await new_jobs(store, 4)
+        old, new = [at_most(1)], [at_most(1, "acme")]
+        (claim,) = await claimed(store, one, limits=old)
+        await waiting(store, two, limits=old)
+        (holds,) = await claimed(store, three, limits=new)
+        await decided(store, one, claim)
+        assert ids(await taken(store)) == [two.id]
+
+        assert kinds(await claimed(store, two, limits=new)) == [Limited]
+        assert kinds(await claimed(store, four, limits=old)) == [Granted]
+        await decided(store, three, holds)
+        assert ids(await taken(store)) == [two.id]
+        assert kinds(await claimed(store, two, limits=new)) == [Granted]
+
+
+async def test_a_message_that_cannot_be_read_keeps_no_other_in_line(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three = await new_jobs(store, 3)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        member = f"{two.id} r2"
+        with console(store_url) as client:
+            client.hset(f"mousetrap:limits:{PLACE}:bodies", member, "damaged")
+            client.hset(f"mousetrap:limits:{PLACE}:jobs", "no entry", "\xc1")
+        await decided(store, one, claim)
+
+        found = await taken(store)
+        assert (found.messages, found.damaged) == ([], [member])
+        await store.forget_message(PLACE, member)
+        assert ids(await taken(store)) == [three.id]
+        await waiting(store, two, limits=[at_most(1)])
+        (claim,) = await claimed(store, three, limits=[at_most(1)])
+        await decided(store, three, claim)
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_a_call_that_fails_by_itself_is_no_store_that_is_away(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        with console(store_url) as client:
+            client.set(f"mousetrap:limits:{PLACE}:due", "no set")
+
+        with pytest.raises(ReplyError, match="WRONGTYPE"):
+            await taken(store)
+
+
+async def test_keys_that_no_one_holds_are_kept_by_no_stage(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        jobs = await new_jobs(store, 3)
+        for number, job in enumerate(jobs):
+            await claimed(store, job, limits=[at_most(1, f"k{number}")], lease=NONE_S)
+
+        assert await store.limit_keys(PLACE, "n") == ([], 0)
+        await taken(store)
+        assert not names(store_url, "mousetrap:limits:*:busy")
+
+
+async def test_a_job_that_meets_its_lock_goes_back_to_its_place_for_a_while(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two, three, other = await new_jobs(store, 4)
+        await claimed(store, other, limits=[at_most(1, "other")], lock="L")
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, three, limits=[at_most(1)])
+        await decided(store, one, claim)
+        assert ids(await taken(store)) == [two.id]
+        assert kinds(await claimed(store, two, limits=[at_most(1)], lock="L")) == [Locked]
+
+        assert ids(await taken(store)) == [three.id]
+        (claim,) = await claimed(store, three, limits=[at_most(1)])
+        await decided(store, three, claim)
+        async with asyncio.timeout(60):
+            while not (found := ids(await taken(store))):  # noqa: ASYNC110  a pause ends by time alone
+                await asyncio.sleep(0.05)
+        assert found == [two.id]
+
+
+async def test_who_was_taken_and_does_not_begin_gives_back_the_time_of_its_rate(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        limits = [at_most(1), rate(3_600_000.0, 2)]
+        (claim,) = await claimed(store, one, limits=limits)
+        await waiting(store, two, limits=limits)
+        await decided(store, one, claim)
+
+        assert ids(await taken(store)) == [two.id]
+        await store.return_to_line(two, PLACE)
+        assert ids(await taken(store)) == [two.id]
+
+
+async def test_jobs_of_a_high_priority_stand_before_the_others_of_their_line(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, usual = await new_jobs(store, 2)
+        high = []
+        for run_id in ("h1", "h2"):
+            opened = await store.open_run(run_id, "sums", "add", b"1", terms=Terms(priority=9))
+            high.append(packed_first(run_id, accepted_ms=opened.accepted_ms, priority=9))
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, usual, *high, limits=[at_most(1)])
+
+        order, last = [], one
+        for _ in range(3):
+            await decided(store, last, claim)
+            ((found, priority),) = [(it.id, it.priority) for it in (await taken(store)).messages]
+            last = next(job for job in (usual, *high) if job.id == found)
+            order.append((last.run_id, priority))
+            (claim,) = await claimed(store, last, limits=[at_most(1)])
+            await store.leave_line(last, PLACE)
+        assert order == [("h1", 9), ("h2", 9), ("r2", 4)]
+
+
+async def test_a_place_takes_the_message_of_its_own_attempt_alone(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        await claimed(store, one, limits=[at_most(1)])
+        await claimed(store, two, limits=[at_most(1)])
+
+        for other in (structs.replace(two, attempt=2), structs.replace(two, generation=1)):
+            await store.keep_place(other, PLACE, signed_message(other, KEYRING))
+
+        assert not names(store_url, "mousetrap:limits:*:bodies")

@@ -11,6 +11,7 @@ import pytest
 
 from mousetrap.pipeline import All, AtMost, Each, Gathered, Lock, Many, Pipeline, Rate, Stage
 from mousetrap.retry import RetryPolicy
+from mousetrap.run_store.records import HEAD
 from mousetrap.submit_run import SubmitOptions
 from mousetrap.worker import Pauses
 from support.packed import passed
@@ -320,3 +321,77 @@ async def test_a_chain_in_place_waits_at_a_stage_with_a_limit(queue_url: str, st
             assert await states(bench, runs) == {"completed"}
 
     assert till.most["a"] == 1
+
+
+@on_streams
+async def test_a_message_that_is_damaged_in_its_line_costs_no_other_and_its_job_runs(
+    queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mousetrap.worker.endings._SPARE_MIN_S", 1.0)
+    till = Till()
+    async with workbench_for(orders(AtMost(1)), queue_url, store_url) as bench:
+        runs = await submitted(bench, *(Order("a", number) for number in range(3)))
+        async with bench.working(bench.bind("charge", till)):
+            await in_line(bench, store_url, 2)
+            key = f"mousetrap:limits:{bench.pipeline.name}.charge:bodies"
+            with console(store_url) as client:
+                client.hset(key, next(iter(client.hkeys(key))), b"damaged")
+            till.let_end("a", 3)
+            assert await states(bench, runs) == {"completed"}
+
+    assert "a message in a line that is not used" in caplog.text
+
+
+@on_streams
+async def test_a_burst_ends_once_no_one_waits_for_a_limit(queue_url: str, store_url: str) -> None:
+    till = Till()
+    till.let_end("a", 4)
+    async with workbench_for(orders(Rate(3)), queue_url, store_url) as bench:
+        runs = await submitted(bench, *(Order("a", number) for number in range(4)))
+        async with bench.working(bench.bind("charge", till), burst=True) as worker:
+            await asyncio.wait_for(worker.task, TIMEOUT_S)
+        assert sorted(till.begun["a"]) == [0, 1, 2, 3]
+        assert await states(bench, runs) == {"completed"}
+
+
+async def locked_again(url: str, run: str, times: int) -> None:
+    """Returns once the run's job has met its lock so often."""
+    fences: set[bytes] = set()
+    async with asyncio.timeout(TIMEOUT_S):
+        with console(url) as client:
+            while len(fences) < times:
+                for key in names(url, f"mousetrap:{{{run}}}:job:*"):
+                    record: Any = client.get(key)
+                    if b'"needs"' in record:
+                        fences.add(record[:HEAD])
+                await asyncio.sleep(0.02)
+
+
+@on_streams
+async def test_a_job_from_a_line_that_meets_its_lock_leaves_no_further_copies(
+    queue_url: str, store_url: str
+) -> None:
+    till, lock = Till(), Lock(name="order", by="number")
+    async with workbench_for(orders(AtMost(1), lock=lock), queue_url, store_url) as bench:
+        locked = f"mousetrap:lock:{lock.key(msgspec.json.encode(Order('x', 7)))}"
+        with console(store_url) as client:
+            held = {"job": "other", "run": "other", "until_ms": just_now_ms() + 600_000, "fence": 1}
+            client.hset(locked, mapping=held)
+        await submitted(bench, Order("a", 1))
+        async with bench.working(bench.bind("charge", till)):
+            await till.until(lambda: till.begun["a"] == [1])
+            (run,) = await submitted(bench, Order("x", 7))
+            await in_line(bench, store_url, 1)
+            till.let_end("a")
+            till.let_end("x")
+            await locked_again(store_url, run, times=3)
+            with console(queue_url) as client:
+                delayed = [
+                    key for key in client.keys("*") if client.type(key) == b"zset" and b"charge" in key
+                ]
+                copies = [it for key in delayed for it in client.zrange(key, 0, -1) if b'"number":7' in it]
+            with console(store_url) as client:
+                client.delete(locked)
+            assert await states(bench, [run]) == {"completed"}
+
+    assert len(copies) == 1  # the one that comes again by itself

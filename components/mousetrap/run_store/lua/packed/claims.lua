@@ -103,13 +103,18 @@ end
 -- accepted: without it the reply to such a claim is `unopened`.
 function transitions.claim(job, run, stage, attempt, parent, parent_fence, accepted_ms, generation, expires_ms, worker,
     redelivered, lock, waits, crashes, lease, keep, taken, restore, limited, ttl)
+  local member = job .. ' ' .. run
+  local function obsolete(reply)
+    limits.drop(limited, member, attempt, generation)
+    return reply or { 'over' }
+  end
   local known = load_claimable(run, job, taken)
   local owner = load_run(run)
   local reopens = owner and accepted_since(owner, accepted_ms)
   if reopens then owner = nil end
-  if not known and not owner and is_forgotten(accepted_ms, ttl) then return { 'forgotten' } end
+  if not known and not owner and is_forgotten(accepted_ms, ttl) then return obsolete({ 'forgotten' }) end
   -- A plain claim that its worker did not live to take back leaves a record.
-  if comes_too_late(run, known, generation) then return { 'over' } end
+  if comes_too_late(run, known, generation) then return obsolete() end
   local is_open = not known or (known.state ~= 'done' and known.state ~= 'dead')
   if is_open and not STOPPED[owner and owner.state or ''] then
     local too_early = unopened(run, parent, ttl)
@@ -127,11 +132,11 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     held = new_job(stage)
     held.fence, held.facts.generation, held.caught_up = fence, generation, true
   end
-  if generation < held.facts.generation then return { 'over' } end
+  if generation < held.facts.generation then return obsolete() end
   if parent ~= '' and not is_child(parent) and not STOPPED[owner.state] then
     local agrees, too_early = agrees_with_parent(run, parent, parent_fence, stage, keep, ttl, is_open)
     if too_early then return too_early end
-    if not agrees then return { 'over' } end
+    if not agrees then return { 'over' } end  -- its place may be that of a message under a later fence
   end
   revive(run, owner, parent, held, ttl)
   -- The store has lost the redrive, as one can that syncs once a second.
@@ -143,6 +148,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   if owner.state == 'failed' and redis.call('EXISTS', fan_key(run, job)) == 1 then held.facts.opens = true end
   send_dropped(run, owner, job, held)
   local recorded = recorded_reply(held, attempt, owner.state)
+  if recorded and recorded[1] == 'over' then obsolete() end
   if recorded then return with_fans(recorded, run, job, held, owner, ttl) end
   local facts = held.facts
   facts.stage = stage
@@ -163,21 +169,21 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     local fan = owner.state == 'failed' and held.facts.opens and load_fan(run, job)
     if fan and can_send_again(fan, ttl) then return early(fan) end
     held.state, held.fence = held.state or 'waiting', held.fence + 1
+    limits.free(run, job, held)
     save_job(run, job, held, ttl)
-    limits.drop(limited, job .. ' ' .. run)
+    obsolete()
     if ENDED[owner.state] then return { 'over' } end  -- as only a child's can have
     end_run(run, owner, 'expired', '', ttl)
     record_event(run, 'expired', stage, facts.fan or job, attempt, worker, '', facts.fan and job)
     return { 'over', 'expired' }
   end
-  local member = job .. ' ' .. run
-  local full = limits.refusing(limited, member, running)
-  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, ttl) end
+  local full, is_high = limits.refusing(limited, member, running), (owner.facts.priority or DEFAULT_PRIORITY) > DEFAULT_PRIORITY
+  if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, is_high, ttl) end
   local lock_fence, holder = 0, ''
   if lock ~= '' then
     lock_fence, holder = take_lock(lock, job, run, lease, ttl)
     if not lock_fence and waits then
-      limits.drop(limited, member)
+      limits.step_aside(limited, member, now - (facts.waiting_ms or now), ttl)
       return wait_for_lock(run, job, held, attempt, worker, lock, holder, ttl)
     end
   end

@@ -19,8 +19,12 @@
 local MOST_IN_LINE = 100000
 -- A line in which none has a message yet is looked at again after this.
 local SOON = 1000
--- What one look goes through at most: keys, lapsed members, lines of a key, members of a line without a message.
+-- What one look goes through at most: keys, lapsed members, lines of a key, members of a line that are not to be begun.
 local MOST_KEYS, MOST_LAPSED, MOST_LINES, MOST_AHEAD = 64, 100, 32, 16
+-- Of runs above this priority jobs stand before all others of their line, whose places are so much further back.
+local DEFAULT_PRIORITY, FURTHER_BACK = 4, 2 ^ 40
+-- Until a job that had room and did not get its lock is looked at again: a quarter of what it has waited, between these two.
+local LOCK_MIN, LOCK_MAX = 200, 10000
 -- States of a job that needs no room: what follows from them is to be acted on.
 local NEEDS_NO_ROOM = { done = true, dead = true, retrying = true }
 
@@ -32,6 +36,29 @@ local function stage_of(key) return string.match(key, '^[^:]+') end
 
 local function keep_key(key, ttl)
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, extended(ttl)) end
+end
+
+-- Until when a job of whose record nothing is damaged is at work; 0 for one that is not. And its state.
+local function at_work(member)
+  local job, run = string.match(member, '^(%S+) (.+)$')
+  local readable, held = pcall(load_job, run, job)
+  if not readable or not held then return 0 end
+  return held.state == 'running' and (held.facts.until_ms or 0) > now and held.facts.until_ms or 0, held.state
+end
+
+local function is_stopped(member)
+  local readable, state = pcall(run_state, string.match(member, ' (.+)$'))
+  return readable and STOPPED[state or ''] or false
+end
+
+-- The limits' keys and lines in turn.
+local function keys_of(wanted)
+  local all = {}
+  for _, at in ipairs(wanted) do
+    all[#all + 1] = at[1]
+    all[#all + 1] = at[5]
+  end
+  return table.concat(all, ' ')
 end
 
 function limits.load(key)
@@ -64,20 +91,31 @@ function limits.hold(of, member, until_ms)
   keep_key(limit_key(of.key, ':held'), until_ms - now + HOUR)
   if of.interval > 0 then return end
   local busy = limits_key(stage_of(of.key), 'busy')
-  redis.call('ZADD', busy, until_ms, of.key)
+  redis.call('ZADD', busy, 'GT', until_ms, of.key)
   keep_key(busy, until_ms - now + HOUR)
 end
 
-function limits.spend(of)
+-- Of a rate: one more begins; or one less, which had its time and did not begin.
+function limits.spend(of, gives_back)
   if of.interval == 0 then return end
-  of.tat = math.max(of.tat, now) + of.interval
+  of.tat = gives_back and of.tat - of.interval or math.max(of.tat, now) + of.interval
   redis.call('HSET', limit_key(of.key), 'tat', string.format('%.3f', of.tat))
-  keep_key(limit_key(of.key), math.ceil(of.tat - now) + HOUR)
+  keep_key(limit_key(of.key), math.max(0, math.ceil(of.tat - now)) + HOUR)
 end
 
 -- There may be room from now on.
 function limits.wake(key)
   if limits.somebody_waits(key) then redis.call('ZADD', limits_key(stage_of(key), 'due'), now, key) end
+end
+
+-- What is reserved for the job in these limits, but for one that it holds, is another's.
+function limits.give_back(keys, member, kept)
+  for key in string.gmatch(keys, '(%S+) %S+') do
+    if key ~= kept and redis.call('ZREM', limit_key(key, ':held'), member) == 1 then
+      limits.spend(limits.load(key), true)
+      limits.wake(key)
+    end
+  end
 end
 
 -- When a look at the key is worth it: `again` milliseconds from now where there is room.
@@ -98,10 +136,11 @@ function limits.expect(of, ttl)
   if not redis.call('ZSCORE', limits_key(stage_of(of.key), 'due'), of.key) then limits.settle_due(of, SOON, ttl) end
 end
 
--- { limit's key, line, place in it, attempt, generation, all limits' keys and lines in turn }, or nil.
+-- { limit's key, line, place in it, attempt, generation, all limits' keys and lines in turn, when it was claimed last }, or nil.
 function limits.entry(stage, member)
   local packed = redis.call('HGET', limits_key(stage, 'jobs'), member)
-  return packed and cmsgpack.unpack(packed) or nil
+  local readable, entry = pcall(cmsgpack.unpack, packed or '')
+  return readable and type(entry) == 'table' and entry or nil
 end
 
 function limits.drop_place(entry, member)
@@ -127,8 +166,16 @@ function limits.stand(stage, entry, member, ttl)
   for _, key in ipairs({ line, turns, limit_key(entry[1]), limits_key(stage, 'jobs') }) do keep_key(key, ttl) end
 end
 
--- Where a line of the key ends.
-function limits.last_place(key) return redis.call('HINCRBY', limit_key(key), 'seq', 1) end
+-- Who leaves for good gives back what was reserved, unless it runs.
+function limits.leave(stage, entry, member)
+  if at_work(member) == 0 then limits.give_back(entry[6], member) end
+  limits.forget(stage, entry, member)
+end
+
+-- Where a line of the key ends, for jobs of a high priority or for the others.
+function limits.last_place(key, is_high)
+  return redis.call('HINCRBY', limit_key(key), 'seq', 1) + (is_high and 0 or FURTHER_BACK)
+end
 
 -- What keeps the job from beginning: the limit as the claim has it, or nil. One whose worker died has its token, and goes before those who
 -- wait.
@@ -158,40 +205,54 @@ function limits.enter(wanted, member, held, until_ms, resumes, ttl)
   local entry = limits.entry(stage, member)
   if not entry then return false end
   limits.drop_place(entry, member)
+  limits.give_back(entry[6], member, held.facts.slot)  -- of limits that its stage had when it was taken
   redis.call('ZADD', limits_key(stage, 'taken'), until_ms, member)
   keep_key(limits_key(stage, 'taken'), ttl)
   return true
 end
 
--- What was reserved is another's.
-function limits.give_back(wanted, member)
-  for _, at in ipairs(wanted) do
-    if redis.call('ZREM', limit_key(at[1], ':held'), member) == 1 then limits.wake(at[1]) end
-  end
+-- A message of this attempt is obsolete, and so is its place.
+function limits.drop(wanted, member, attempt, generation)
+  local stage = wanted[1] and stage_of(wanted[1][1])
+  local entry = stage and limits.entry(stage, member)
+  if entry and entry[4] == attempt and entry[5] == generation then limits.leave(stage, entry, member) end
 end
 
--- The job does not begin, and its message comes again by itself or never.
-function limits.drop(wanted, member)
-  limits.give_back(wanted, member)
-  local entry = #wanted > 0 and limits.entry(stage_of(wanted[1][1]), member)
-  if entry then limits.forget(stage_of(wanted[1][1]), entry, member) end
+-- The job had room and does not begin now. One that came out of a line goes back to its place after a while.
+function limits.step_aside(wanted, member, waited, ttl)
+  limits.give_back(keys_of(wanted), member)
+  local stage = wanted[1] and stage_of(wanted[1][1])
+  local entry = stage and limits.entry(stage, member)
+  if not entry then return end
+  limits.give_back(entry[6], member)
+  limits.drop_place(entry, member)
+  redis.call('ZADD', limits_key(stage, 'taken'), now + math.min(LOCK_MAX, math.max(LOCK_MIN, waited / 4)), member)
+  keep_key(limits_key(stage, 'taken'), ttl)
+end
+
+-- What is known of it in a line: of this attempt, and no other, with its message. Where its limits are others now, it gives up its place.
+function limits.known(stage, at, member, attempt, generation)
+  local entry = limits.entry(stage, member)
+  if not entry then return nil end
+  local is_same = entry[4] == attempt and entry[5] == generation
+  if is_same and entry[1] == at[1] and entry[2] == at[5] then return entry end
+  limits.give_back(entry[6], member)
+  if not is_same then return limits.forget(stage, entry, member) end
+  limits.drop_place(entry, member)
+  entry[3] = nil
+  return entry
 end
 
 -- Whether it is in the line, at its end or where it was before; a line that is full takes no more.
-function limits.join(at, wanted, member, attempt, generation, ttl)
+function limits.join(at, wanted, member, attempt, generation, is_high, ttl)
   local stage = stage_of(at[1])
-  local entry = limits.entry(stage, member)
-  if not entry or entry[1] ~= at[1] or entry[2] ~= at[5] or entry[4] ~= attempt or entry[5] ~= generation then
-    if entry then limits.forget(stage, entry, member) end
-    if redis.call('ZCARD', limit_key(at[1], ':line:' .. at[5])) >= MOST_IN_LINE then return false end
-    local all = {}
-    for _, each in ipairs(wanted) do
-      all[#all + 1] = each[1]
-      all[#all + 1] = each[5]
-    end
-    entry = { at[1], at[5], limits.last_place(at[1]), attempt, generation, table.concat(all, ' ') }
+  local entry = limits.known(stage, at, member, attempt, generation) or {}
+  if not entry[3] and redis.call('ZCARD', limit_key(at[1], ':line:' .. at[5])) >= MOST_IN_LINE then
+    if entry[1] then limits.forget(stage, entry, member) end
+    return false
   end
-  limits.stand(stage, entry, member, ttl)
+  local place = entry[3] or limits.last_place(at[1], is_high)
+  limits.stand(stage, { at[1], at[5], place, attempt, generation, keys_of(wanted), now }, member, ttl)
   limits.expect(limits.load(at[1]), ttl)
   return true
 end
@@ -203,9 +264,9 @@ function limits.words(at)
 end
 
 -- The job comes again: from its line, or by its message.
-function limits.wait(run, job, held, attempt, generation, worker, at, wanted, ttl)
+function limits.wait(run, job, held, attempt, generation, worker, at, wanted, is_high, ttl)
   local member = job .. ' ' .. run
-  limits.give_back(wanted, member)
+  limits.give_back(keys_of(wanted), member)
   if not held.facts.waiting_ms then
     held.facts.waiting_ms = now
     record_job_event(run, job, held, 'waiting', attempt, worker, cjson.encode({ kind = 'LimitReached', text = limits.words(at) }))
@@ -215,7 +276,7 @@ function limits.wait(run, job, held, attempt, generation, worker, at, wanted, tt
   held.facts.limit, held.facts.slot, held.facts.needs = at[1], nil, nil
   save_job(run, job, held, ttl)
   keep_run(run, ttl)
-  local in_line = limits.join(at, wanted, member, attempt, generation, ttl)
+  local in_line = limits.join(at, wanted, member, attempt, generation, is_high, ttl)
   return { 'limited', stage_of(at[1]), now - held.facts.waiting_ms, in_line }
 end
 
@@ -232,23 +293,13 @@ function limits.renew(run, job, held, until_ms)
   if redis.call('ZSCORE', taken, member) then redis.call('ZADD', taken, until_ms, member) end
 end
 
--- Until when a job of whose record nothing is damaged is at work; 0 for one that is not. And its state.
-local function at_work(run, job)
-  local readable, held = pcall(load_job, run, job)
-  if not readable or not held then return 0 end
-  return held.state == 'running' and (held.facts.until_ms or 0) > now and held.facts.until_ms or 0, held.state
-end
-
 -- Back to its place: handed back, or its worker died.
 function limits.put_back(stage, member, ttl)
   local taken, entry = limits_key(stage, 'taken'), limits.entry(stage, member)
   if not entry then return redis.call('ZREM', taken, member) end
-  local job, run = string.match(member, '^(%S+) (.+)$')
-  local until_ms = at_work(run, job)
+  local until_ms = at_work(member)
   if until_ms > 0 then return redis.call('ZADD', taken, until_ms, member) end
-  for key in string.gmatch(entry[6], '(%S+) %S+') do
-    if redis.call('ZREM', limit_key(key, ':held'), member) == 1 then limits.wake(key) end
-  end
+  limits.give_back(entry[6], member)
   limits.stand(stage, entry, member, ttl)
   redis.call('ZADD', limits_key(stage, 'due'), now, entry[1])
   keep_key(limits_key(stage, 'due'), ttl)
@@ -271,15 +322,9 @@ function limits.reserve(of, entry, member, lease)
   end
 end
 
--- Whether the job leaves its line to be begun. One whose run was ended leaves it for good.
+-- Whether the job, which is first, leaves its line to be begun. Else it leaves it for its other line, or as it is at work.
 function limits.goes(stage, of, entry, member, lease, ttl)
-  local job, run = string.match(member, '^(%S+) (.+)$')
-  local readable, state = pcall(run_state, run)
-  if readable and STOPPED[state or ''] then
-    limits.forget(stage, entry, member)
-    return false
-  end
-  local until_ms, job_state = at_work(run, job)
+  local until_ms, job_state = at_work(member)
   local key, line = limits.elsewhere(of, entry, member)
   limits.drop_place(entry, member)
   local taken = limits_key(stage, 'taken')
@@ -290,7 +335,7 @@ function limits.goes(stage, of, entry, member, lease, ttl)
   end
   if not NEEDS_NO_ROOM[job_state or ''] then
     if key then
-      entry[1], entry[2], entry[3] = key, line, limits.last_place(key)
+      entry[1], entry[2], entry[3] = key, line, limits.last_place(key, entry[3] < FURTHER_BACK)
       limits.stand(stage, entry, member, ttl)
       limits.expect(limits.load(key), ttl)
       return false
@@ -302,25 +347,44 @@ function limits.goes(stage, of, entry, member, lease, ttl)
   return true
 end
 
--- The next of the key whose message is here: the first of the line that was served longest ago.
+-- Whether it stands for nothing: its run was ended; or its worker died before it could give the line its message, and another
+-- message of it comes again.
+function limits.is_left(stage, entry, member, lease)
+  if is_stopped(member) then return true end
+  return redis.call('HSTRLEN', limits_key(stage, 'bodies'), member) == 0 and (entry[7] or 0) + lease <= now
+end
+
+-- Whether the job is to be begun; and whether it has left its line.
+function limits.try(stage, of, line, member, lease, ttl)
+  local entry = limits.entry(stage, member)
+  if not entry then
+    limits.drop_place({ of.key, line }, member)
+    return false, true
+  elseif limits.is_left(stage, entry, member, lease) then
+    limits.leave(stage, entry, member)
+    return false, true
+  elseif redis.call('HSTRLEN', limits_key(stage, 'bodies'), member) == 0 then
+    return false, false
+  end
+  return limits.goes(stage, of, entry, member, lease, ttl), true
+end
+
+-- The next of the key whose message is here: the first of the line that was served longest ago. And whether any has left its line.
 function limits.next_of(stage, of, lease, ttl)
-  local turns = limit_key(of.key, ':turns')
+  local turns, some_left = limit_key(of.key, ':turns'), false
   for _, line in ipairs(redis.call('ZRANGE', turns, 0, MOST_LINES - 1)) do
     for _, member in ipairs(redis.call('ZRANGE', limit_key(of.key, ':line:' .. line), 0, MOST_AHEAD - 1)) do
-      local entry = limits.entry(stage, member)
-      if not entry then
-        limits.drop_place({ of.key, line }, member)
-      elseif redis.call('HSTRLEN', limits_key(stage, 'bodies'), member) > 0 then
-        if limits.goes(stage, of, entry, member, lease, ttl) then
-          local turn = redis.call('HINCRBY', limit_key(of.key), 'turn', 1)
-          if redis.call('ZSCORE', turns, line) then redis.call('ZADD', turns, turn, line) end
-          return member
-        end
-        if not limits.has_room(of) then return nil end
+      local goes, has_left = limits.try(stage, of, line, member, lease, ttl)
+      some_left = some_left or has_left
+      if goes then
+        local turn = redis.call('HINCRBY', limit_key(of.key), 'turn', 1)
+        if redis.call('ZSCORE', turns, line) then redis.call('ZADD', turns, turn, line) end
+        return member, true
       end
+      if has_left and not limits.has_room(of) then return nil, true end
     end
   end
-  return nil
+  return nil, some_left
 end
 
 -- Takes up to `most` jobs of a stage out of their lines, where there is room: when to look next, in milliseconds from now (-1 for no time),
@@ -333,17 +397,18 @@ local function take(_, args)
   for _, member in ipairs(redis.call('ZRANGE', taken, '-inf', now, 'BYSCORE', 'LIMIT', 0, MOST_LAPSED)) do
     limits.put_back(stage, member, ttl)
   end
+  redis.call('ZREMRANGEBYSCORE', limits_key(stage, 'busy'), '-inf', now)
   for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, MOST_KEYS)) do
-    local of, goes_on = limits.load(key), true
+    local of, goes_on, again, member = limits.load(key), true, true, nil
     while goes_on and #given < 2 * most and limits.has_room(of) do
-      local member = limits.next_of(stage, of, lease, ttl)
+      member, again = limits.next_of(stage, of, lease, ttl)
       goes_on = member ~= nil
       if member then
         given[#given + 1] = member
         given[#given + 1] = redis.call('HGET', limits_key(stage, 'bodies'), member)
       end
     end
-    limits.settle_due(of, goes_on and 0 or SOON, ttl)
+    limits.settle_due(of, again and 0 or SOON, ttl)
     if #given >= 2 * most then break end
   end
   local next_at = math.huge
@@ -355,10 +420,10 @@ local function take(_, args)
 end
 
 -- A job that waits has its place from its claim on, and its message once the queue has that as well.
-function transitions.keep_place(job, run, stage, ttl)
+function transitions.keep_place(job, run, stage, attempt, generation, ttl)
   local member = job .. ' ' .. run
   local entry = limits.entry(stage, member)
-  if not entry then return { 'gone' } end
+  if not entry or entry[4] ~= attempt or entry[5] ~= generation then return { 'gone' } end
   redis.call('HSET', limits_key(stage, 'bodies'), member, blob)
   keep_key(limits_key(stage, 'bodies'), ttl)
   if not redis.call('ZSCORE', limits_key(stage, 'taken'), member) then limits.wake(entry[1]) end
@@ -370,7 +435,7 @@ function transitions.leave_line(job, run, stage, attempt, generation)
   local member = job .. ' ' .. run
   local entry = limits.entry(stage, member)
   if not entry or entry[4] ~= attempt or entry[5] ~= generation then return { 'gone' } end
-  limits.forget(stage, entry, member)
+  limits.leave(stage, entry, member)
   return { 'left' }
 end
 
