@@ -17,6 +17,9 @@ from mousetrap.pipeline import AtMost, Limit, Pipeline, Stage
 
 router = APIRouter(tags=["queues"], route_class=Route)
 
+#: Values of fields in one answer, of all limits together.
+_MOST_VALUES = 1_000
+
 
 @router.get(
     "/limits",
@@ -36,14 +39,21 @@ async def list_limits(
     ] = None,
 ) -> tuple[shapes.Limit, ...]:
     """The limits of all known stages, or of one pipeline's: which jobs hold them, and how many wait."""
-    found = (
+    known = (
         list(services.pipelines.values()) if pipeline is None else [await find_pipeline(pipeline, services)]
     )
-    limited = [(each, stage, limit) for each in found for stage in each.stages for limit in stage.limits]
+    limited = [(each, stage, limit) for each in known for stage in each.stages for limit in stage.limits]
     waiting = await services.store.waiting_for_limits(
         sorted({place_of(each, stage) for each, stage, _ in limited})
     )
-    return tuple([await _shown(services, *of, waiting[place_of(of[0], of[1])]) for of in limited])
+    shown: list[shapes.Limit] = []
+    left = _MOST_VALUES
+    for each, stage, limit in limited:
+        place = place_of(each, stage)
+        found = await _keys(services, place, limit, max(0, left))
+        left -= len(found[0])
+        shown.append(_shown(place, stage.queue, limit, waiting[place], found))
+    return tuple(shown)
 
 
 def place_of(pipeline: Pipeline, stage: Stage) -> str:
@@ -61,20 +71,26 @@ async def waiting_by_queue(services: Services) -> dict[str, int]:
     return dict(found)
 
 
-async def _shown(
-    services: Services, pipeline: Pipeline, stage: Stage, limit: Limit, waiting: int
+async def _keys(
+    services: Services, place: str, limit: Limit, most: int
+) -> tuple[Sequence[shapes.LimitKey], int]:
+    """The limit's values that somebody waits for or holds, and how many are left out."""
+    kind = "n" if isinstance(limit, AtMost) else "r"
+    if limit.per is None:
+        return [await services.store.limit_key(f"{place}:{kind}")], 0
+    keys, more = await services.store.limit_keys(place, kind)
+    found = await asyncio.gather(*map(services.store.limit_key, keys[:most]))
+    # One that was held a moment ago may be no more.
+    return [key for key in found if key.running or key.waiting], more + max(0, len(keys) - most)
+
+
+def _shown(
+    place: str, queue: str, limit: Limit, waiting: int, keys: tuple[Sequence[shapes.LimitKey], int]
 ) -> shapes.Limit:
-    place, kind = place_of(pipeline, stage), "n" if isinstance(limit, AtMost) else "r"
-    keys: Sequence[str] = [f"{place}:{kind}"]
-    more = 0
-    if limit.per is not None:
-        keys, more = await services.store.limit_keys(place, kind)
-    found = await asyncio.gather(*map(services.store.limit_key, keys))
-    if limit.per is not None:  # a value that was held a moment ago may be no more
-        found = [key for key in found if key.running or key.waiting]
+    found, more = keys
     return shapes.Limit(
         stage=place,
-        queue=stage.queue,
+        queue=queue,
         most=limit.most,
         every=None if isinstance(limit, AtMost) else limit.every,
         burst=limit.at_once,

@@ -50,6 +50,8 @@ class Limit:
     waiting: Annotated[int, Doc("How many jobs of the stage wait for its limits.")]
     keys: Annotated[
         tuple[LimitKey, ...],
-        Doc("Those that somebody waits for, then those that somebody holds; a hundred of each at most."),
+        Doc(
+            "Those that somebody waits for, then those that somebody holds; a hundred of each at most, and a thousand in one answer."
+        ),
     ] = ()
     more: Annotated[int, Doc("How many keys are left out.")] = 0
