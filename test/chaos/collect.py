@@ -41,17 +41,28 @@ _STANDING = re.compile(r"mousetrap:(queue:|\{schedules\}|paused$)")
 
 #: Asked of RabbitMQ by `rabbitmqctl eval`: the messages in each queue, with those that it passes on by itself, as its replicas
 #: agree on them. What RabbitMQ shows otherwise was counted up to five seconds ago.
+#: All queues at once: one whose leader is gone takes five seconds for each of its replicas.
 _DEPTHS = """
-lists:foreach(fun(Q) ->
-  {{resource, _, queue, Name}} = amqqueue:get_name(Q),
+Parent = self(),
+Count = fun(Q) ->
   {{Id, Leader}} = amqqueue:get_pid(Q),
   Ask = fun
     (Node, -1) -> case ra:consistent_query({{Id, Node}}, fun rabbit_fifo:query_messages_total/1, 5000) of
       {{ok, N, _}} -> N; _ -> -1 end;
     (_, Known) -> Known end,
-  Count = lists:foldl(Ask, -1, [Leader | maps:get(nodes, amqqueue:get_type_state(Q))]),
-  io:format("~s ~b~n", [Name, Count])
-end, rabbit_amqqueue:list(<<"{vhost}">>)).
+  lists:foldl(Ask, -1, [Leader | maps:get(nodes, amqqueue:get_type_state(Q))])
+end,
+Asked = [begin
+  {{resource, _, queue, Name}} = amqqueue:get_name(Q),
+  {{Pid, Ref}} = spawn_monitor(fun() -> Parent ! {{self(), Count(Q)}} end),
+  {{Name, Pid, Ref}}
+end || Q <- rabbit_amqqueue:list(<<"{vhost}">>)],
+lists:foreach(fun({{Name, Pid, Ref}}) ->
+  receive
+    {{Pid, N}} -> erlang:demonitor(Ref, [flush]), io:format("~s ~b~n", [Name, N]);
+    {{'DOWN', Ref, _, _, _}} -> io:format("~s -1~n", [Name])
+  end
+end, Asked).
 """
 
 

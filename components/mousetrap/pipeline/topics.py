@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import Any
 
 #: A run has its topic as a tag, `topic:` and the topic, and a tag has at most 64 characters.
@@ -75,9 +74,11 @@ def _is_pattern(pattern: str) -> bool:
 
 def _likeness(topic: str, pattern: str) -> float:
     """How alike they are, each `*` and `#` read as the topic's word in its place."""
+    import difflib  # for the advice alone: a worker holds none
+
     words = topic.split(".")
     read = [
         words[place] if part in (ONE, ANY) and place < len(words) else part
         for place, part in enumerate(pattern.split("."))
     ]
-    return SequenceMatcher(None, topic, ".".join(read)).ratio()
+    return difflib.SequenceMatcher(None, topic, ".".join(read)).ratio()

@@ -63,7 +63,7 @@ def test_the_refusal_lists_the_parameters_that_there_are(api: httpx.Client) -> N
         "after, error, from_ms, id, limit, pipeline, repaired, stage, state, tag, to_ms, worker"
         in api.get("/runs?sate=failed").json()["detail"]
     )
-    assert "expires_in, run_id" in api.post(f"{RUNS}?runid=a").json()["detail"]
+    assert "expires_in, priority, run_id" in api.post(f"{RUNS}?runid=a").json()["detail"]
     assert "queue, reason, run, stage" in api.get("/dead?resaon=a").json()["detail"]
     assert "knows none" in api.get("/health/live?a").json()["detail"]
     assert api.get("/runs").json()["runs"] == []

@@ -34,7 +34,7 @@ STALE = -16_000
 
 @pytest.fixture
 def api(serve: Serve, each_broker_url: str) -> httpx.Client:
-    return serve(broker_url=each_broker_url, signing_keys=SIGNING_KEYS)
+    return serve(broker_url=each_broker_url, signing_keys=SIGNING_KEYS, metrics=True)
 
 
 def submit(api: httpx.Client, pipeline: str, body: object, **options: str) -> str:
@@ -220,6 +220,10 @@ def test_a_limit_has_no_room_and_shows_who_holds_it(
     assert [it["run_id"] for it in key["holders"]] == [holder]
     assert (rate["most"], rate["every"], [it["running"] for it in rate["keys"]]) == (1000, "second", [0])
     assert limits(api, pipeline="single") == []
+    until(
+        lambda: 'mousetrap_limited_jobs{queue="waiting_take"} 1.0' in api.get("/metrics").text,
+        "it is counted",
+    )
     (tmp_path / "mark").touch()
     until_waits(api, run, "ended")
     until(lambda: limits(api)[0]["waiting"] == 0, "nothing is in the line")
