@@ -91,7 +91,7 @@ function limits.hold(of, member, until_ms)
   keep_key(limit_key(of.key, ':held'), until_ms - now + HOUR)
   if of.interval > 0 then return end
   local busy = limits_key(stage_of(of.key), 'busy')
-  redis.call('ZADD', busy, 'GT', until_ms, of.key)
+  redis.call('ZADD', busy, math.max(until_ms, tonumber(redis.call('ZSCORE', busy, of.key) or 0)), of.key)
   keep_key(busy, until_ms - now + HOUR)
 end
 
