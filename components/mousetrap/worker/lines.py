@@ -214,10 +214,9 @@ class Lines:
         handler = attempt.handler
         if handler is None or handler.stage.limit is None:
             return
-        granted = attempt.claim if isinstance(attempt.claim, Granted) else None
-        if granted or attempt.is_woken:
-            self._asked.set()
-        if attempt.is_settled and (attempt.is_woken or (granted and granted.lined)):
+        self._asked.set()
+        lined = isinstance(attempt.claim, Granted) and attempt.claim.lined
+        if attempt.is_settled and (lined or attempt.is_woken):
             self._do(self._quietly(self._store.leave_line(attempt.job, place_of(handler))))
 
     def _handed_back(self, woken: Woken) -> None:
