@@ -76,6 +76,8 @@ def test_every_expression_of_rules_and_board_has_series_during_a_run(
         )
         for expression in [*board_expressions(), *(rule["expr"] for rule in rules())]:
             for vector in vectors(expression):
+                if "mousetrap_limited_jobs" in vector:
+                    continue  # no stage of the example has a limit: test_waiting meets the number
                 until(partial(prometheus.query, vector), f"{vector} has series")
         assert firing(prometheus) == set()
 

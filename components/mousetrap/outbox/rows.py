@@ -78,9 +78,9 @@ class Rows:
             except BaseException:
                 connection.close()
                 raise
-        if taken.rows and self._engine.dialect.name != "sqlite":
-            return Taken(taken.rows, taken.late_keys, connection)
-        connection.close()
+            if taken.rows and self._engine.dialect.name != "sqlite":
+                return Taken(taken.rows, taken.late_keys, connection)
+            connection.close()  # a rollback, which meets a server that is away as well
         return taken
 
     def settle(self, taken: Taken, accepted: Sequence[int], refused: Sequence[Refusal], now_ms: int) -> None:

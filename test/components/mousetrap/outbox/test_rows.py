@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import OperationalError
 
 from mousetrap.outbox import (
     DEFAULT_TABLE,
@@ -262,3 +265,20 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     make_outbox(url)
     yield url
     postgres.drop_database("two_relays")
+
+
+def test_a_database_that_goes_away_at_the_end_of_a_look_is_unreachable(tmp_path: Path) -> None:
+    """Nothing was taken, so the look is rolled back; the relay waits for what is unreachable alone."""
+    url = f"sqlite:///{tmp_path}/app.db"
+    make_outbox(url)
+    engine = create_engine(url)
+
+    def goes_away(_connection: Connection) -> None:
+        raise OperationalError("ROLLBACK", None, Exception("server closed the connection"))
+
+    with closing(Rows(engine, DEFAULT_TABLE)) as rows:
+        event.listen(engine, "rollback", goes_away)
+        with pytest.raises(OutboxUnreachable, match="server closed"):
+            rows.take(1, NOTHING)
+        event.remove(engine, "rollback", goes_away)
+    engine.dispose()
