@@ -14,6 +14,11 @@ from chaos.linearizability import Operation
 
 Answer = TypeVar("Answer")
 
+#: Answers of a call that has had no effect, this time.
+_REFUSALS = frozenset(("stale", "over", "unlocked", "lost", "Busy", "Locked", "Decided", "Over"))
+#: A call that took less was sent once. More calls that may have happened twice would be too many orders.
+_RECONNECTED_S = 0.1
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The begin or the end of a call; both ends of one have the same worker and number."""
@@ -80,7 +85,8 @@ def by_job(
 ) -> Mapping[str, list[Operation[Asked]]]:
     """The calls about each job; `stoppable` is true of a run that may be ended from outside.
 
-    A claim that names its parent's outcome is about that as well.
+    A claim that names its parent's outcome is about that as well. A call whose connection was lost is sent once more: what it was
+    refused then can be due to its own first time.
     """
     ends: dict[tuple[str, int], Entry] = {}
     begins: dict[tuple[str, int], Entry] = {}
@@ -91,6 +97,8 @@ def by_job(
         end = ends.get(which)
         asked = (end or begin).asked._replace(stoppable=stoppable(begin.run))
         jobs.setdefault(begin.job, []).append(Operation(asked, begin.at, end.at if end else None))
+        if end and asked.answer in _REFUSALS and end.at - begin.at > _RECONNECTED_S:
+            jobs[begin.job].append(Operation(asked._replace(answer=""), begin.at, None))
         if asked.parent_fence:
             jobs.setdefault(asked.parent, []).append(_implied(asked, begin.at, end.at if end else None))
     return jobs

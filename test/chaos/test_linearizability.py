@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chaos.calls import Entry, by_job
 from chaos.claims import Asked, Job, step
 from chaos.linearizability import Operation, explain
 
@@ -157,6 +158,29 @@ def test_workers_that_ask_a_silent_store_again_and_again_are_no_matter_of_luck()
 
     assert explain([before, *asked, after, done], Job(), step) is None
     assert explain([*asked[:12], after, claim("d", 7, 8, 1)], Job(), step) is not None
+
+
+def test_a_call_that_was_sent_once_more_may_be_refused_for_what_it_did_itself() -> None:
+    """A worker that was stopped while its decision was on its way; the reply to it was lost with the connection."""
+
+    def calls(stale_until: float) -> list[Call]:
+        granted, late = Asked("claim", "a", 1, lease=3.0), Asked("decide", "a", 1, fence=1, outcome="RetryLater")
+        found, again = granted._replace(worker="b", redelivered=True), granted._replace(worker="b", attempt=2)
+        spans = (
+            (0.0, 0.1, granted, granted._replace(answer="Granted", granted=1)),
+            (0.2, stale_until, late, late._replace(answer="stale")),
+            (0.9, 1.0, found, found._replace(answer="Decided")),
+            (1.1, 1.2, again, again._replace(answer="Granted", granted=2)),
+        )
+        entries = [
+            Entry(worker=asked.worker, number=number, at=at, job="j", run="r", asked=it)
+            for number, (begin, end, asked, answered) in enumerate(spans)
+            for at, it in ((begin, asked), (end, answered))
+        ]
+        return by_job(entries, lambda run: False)["j"]
+
+    assert explain(calls(stale_until=4.7), Job(), step) is None
+    assert explain(calls(stale_until=0.25), Job(), step) is not None
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 14))

@@ -73,8 +73,8 @@ def terminal(
 
 
 def print_line(text: str, *, error: bool = False) -> None:
-    """Prints a plain line on standard output or error."""
-    print(printable(text), file=sys.stderr if error else sys.stdout)
+    """Prints a plain line on standard output or error: in one write, for the threads of a supervisor print at the same time."""
+    (sys.stderr if error else sys.stdout).write(f"{printable(text)}\n")
 
 
 def argument(text: str) -> str:

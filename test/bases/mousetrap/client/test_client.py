@@ -112,7 +112,7 @@ def test_the_errors_are_those_of_the_asynchronous_client(client: Client) -> None
     with pytest.raises(UnknownRun):
         client.run("nowhere").wait(1)
     with pytest.raises(WaitTimeout):
-        client.submit(named, 1, expires_in=3600, id="x").rerun("halve", input=2).wait(0.0001)
+        client.submit(named, 1, delay=3600).wait(0.0001)
 
 
 @on_streams
