@@ -164,7 +164,10 @@ def test_a_call_that_was_sent_once_more_may_be_refused_for_what_it_did_itself() 
     """A worker that was stopped while its decision was on its way; the reply to it was lost with the connection."""
 
     def calls(stale_until: float) -> list[Call]:
-        granted, late = Asked("claim", "a", 1, lease=3.0), Asked("decide", "a", 1, fence=1, outcome="RetryLater")
+        granted, late = (
+            Asked("claim", "a", 1, lease=3.0),
+            Asked("decide", "a", 1, fence=1, outcome="RetryLater"),
+        )
         found, again = granted._replace(worker="b", redelivered=True), granted._replace(worker="b", attempt=2)
         spans = (
             (0.0, 0.1, granted, granted._replace(answer="Granted", granted=1)),
