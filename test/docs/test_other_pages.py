@@ -1,6 +1,7 @@
 """Runs the code of pages that take something for granted."""
 
 import ast
+import asyncio
 import importlib
 import re
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from mousetrap.handlers import task
 from mousetrap.outbox import count_rows, create_table
+from mousetrap.run_store import RunFilter, open_store
 from mousetrap.settings import Settings
 from support.client_worker import served
 from support.page_code import run_blocks
+from support.published import a_pipeline, beat
 
 _ROOT = Path(__file__).parents[2]
 #: The page on the weather has excerpts, which its own test compares.
@@ -104,6 +107,37 @@ def test_the_page_on_schedules_declares_them(monkeypatch: pytest.MonkeyPatch) ->
     assert [schedule.name for schedule in declared[1]] == ["nightly", "often"]
 
 
+@pytest.mark.servers
+async def test_the_page_on_priorities_submits_with_them(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOUSETRAP_BROKER_URL", store_url)
+    monkeypatch.setenv("MOUSETRAP_STORE_URL", store_url)
+    monkeypatch.setenv("MOUSETRAP_SIGNING_KEYS", "off")
+    await beat(store_url, "w", a_pipeline("wordcount"))
+
+    assert await asyncio.to_thread(run_blocks, _ROOT / "docs/priorities.md", monkeypatch) == 1
+
+    async with open_store(store_url, retention=60) as store:
+        page = await store.page(RunFilter(pipeline="wordcount"), limit=10)
+        runs = [await store.get(listed.id) for listed in page.runs]
+    assert sorted(run.priority for run in runs if run) == [0, 0, 9]
+
+
+def test_the_page_on_settings_declares_a_group() -> None:
+    names: dict[str, Any] = {}
+    text = (_ROOT / "docs/settings.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    taken = "from mousetrap.handlers import Binding\nfrom mousetrap.settings import Group, Settings, SettingsGroup, check_address\n"
+
+    exec(compile(taken + block, "docs/settings.md", "exec"), names)  # noqa: S102  our own page
+
+    environ = {"MOUSETRAP_MAIL_SERVER_URL": "smtp://mail.example"}
+    assert (
+        Settings.from_environ(environ, [names["MAIL"]]).of(names["MAIL"]).server_url == "smtp://mail.example"
+    )
+
+
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.stem)
 def test_what_each_block_imports_of_ours_is_there(page: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -118,3 +152,15 @@ def test_what_each_block_imports_of_ours_is_there(page: Path) -> None:
     # What `mousetrap new` writes is not in this checkout.
     missing = [each for each in imported if not each[0].startswith(("mousetrap.words", "mousetrap.papers"))]
     assert [f"{at}: {name}" for at, name in missing if not hasattr(importlib.import_module(at), name)] == []
+
+
+#: Pages with code that no test runs: of a library that is not installed here.
+_NOT_RUN = {"traces-and-logs"}
+
+
+def test_the_code_of_every_page_is_run_by_a_test() -> None:
+    tests = "\n".join(path.read_text() for path in (_ROOT / "test").rglob("test_*.py"))
+    with_code = {page.stem for page in _PAGES if "```python\n" in page.read_text()}
+
+    run = {name for name in with_code if f'{name}.md"' in tests}
+    assert with_code - run == _NOT_RUN
