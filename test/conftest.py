@@ -82,6 +82,7 @@ _BOUNDS = (
     "api.put_aside._LOOK_TIMEOUT_S",
     "api.waiting._LOOK_TIMEOUT_S",
     "api.records._LOOK_TIMEOUT_S",
+    "client.room._MEASURE_TIMEOUT_S",
     "dashboard.facts._TIMEOUT_S",
 )
 # How long an example takes depends on what else the machine does: no bound on making one, none on trying it.
@@ -186,16 +187,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture
-def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient_clients() -> Iterator[None]:
     """In the test's own process a server that stands still costs its time, and no more: no error, and no second attempt.
 
-    A module whose tests are about servers that do not answer has a fixture of this name that changes nothing.
+    Without the test's `monkeypatch`, whose `undo` would end that as well. A module whose tests are about servers that do not answer
+    has a fixture of this name that changes nothing.
     """
-    for bound in _BOUNDS:
-        module, _, name = f"mousetrap.{bound}".rpartition(".")
-        if module in sys.modules:  # tests import what they use before the first one runs
-            monkeypatch.setattr(sys.modules[module], name, 30.0)
-    monkeypatch.setitem(QueueOptions.__init__.__kwdefaults__ or {}, "confirm_deadline", 30.0)
+    with pytest.MonkeyPatch.context() as patched:
+        for bound in _BOUNDS:
+            module, _, name = f"mousetrap.{bound}".rpartition(".")
+            if module in sys.modules:  # tests import what they use before the first one runs
+                patched.setattr(sys.modules[module], name, 30.0)
+        patched.setitem(QueueOptions.__init__.__kwdefaults__ or {}, "confirm_deadline", 30.0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -254,8 +254,8 @@ async def stay_on_the_loop(how_and_file: tuple[str, str], context: Context[Any])
 def tidy(file: str, context: Context[Any]) -> None:
     """Waits to be stopped, and tidies up."""
     note(file, "begun")
-    context.progress(1)
     try:
+        context.progress(1)  # in here: who reads it may stop the handler at once
         while True:
             time.sleep(600)
     finally:
@@ -265,8 +265,8 @@ def tidy(file: str, context: Context[Any]) -> None:
 async def tidy_later(file: str, context: Context[Any]) -> None:
     """The same, async."""
     note(file, "begun")
-    context.progress(1)
     try:
+        context.progress(1)
         await asyncio.sleep(600)
     finally:
         note(file, f"tidied {context.cancelled}")

@@ -97,7 +97,7 @@ def test_a_restarted_broker_delivers_no_job_of_a_paused_queue(
     workers = stack.start_workers()
     act(stack, "/queues/data_processing/pause")
     until(
-        lambda: any(it["paused"] == ["data_processing"] for it in stack.api.get("/workers").json()),
+        lambda: any(it["paused"] == ["data_processing"] for it in workers_of(stack)),
         "the worker of the paused stage takes nothing",
     )
     run_ids = [stack.submit() for _ in range(20)]

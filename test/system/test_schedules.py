@@ -13,8 +13,9 @@ import pytest
 
 from mousetrap.embedded_valkey import EmbeddedValkey
 from mousetrap.schedules import Schedule, run_id_of_tick, ticks_after
-from support.clients import http_client
+from support.clients import answered, http_client
 from support.processes import Process
+from support.stack import url_once_ready
 from support.waiting import until
 
 EVERY_S = 2
@@ -32,9 +33,7 @@ def start_api(
         def start() -> Api:
             servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": own_valkey.url}
             process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-            line = process.wait_for_line("Uvicorn running on", seconds=60)
-            url = line.partition(" running on ")[2].split()[0]
-            return process, opened.enter_context(http_client(url))
+            return process, opened.enter_context(http_client(url_once_ready(process)))
 
         yield start
 
@@ -50,11 +49,11 @@ def make(api: Api, name: str, members: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def owes_nothing(api: Api, name: str) -> bool:
-    return bool(api[1].get(f"/schedules/{name}").json()["owed"] == 0)
+    return bool(answered(api[1], "GET", f"/schedules/{name}").json()["owed"] == 0)
 
 
 def runs(api: Api, name: str) -> list[str]:
-    page = api[1].get("/runs", params={"tag": f"schedule:{name}", "limit": 200}).json()
+    page = answered(api[1], "GET", "/runs", params={"tag": f"schedule:{name}", "limit": 200}).json()
     return [run["id"] for run in page["runs"]]
 
 
@@ -78,7 +77,7 @@ def test_each_tick_starts_one_run_while_apis_are_killed(start_api: Callable[[], 
     third = start_api()
     until_more(third, 2)
     for name in NAMES:
-        third[1].post(f"/schedules/{name}/pause")
+        answered(third[1], "POST", f"/schedules/{name}/pause").raise_for_status()
         until(partial(owes_nothing, third, name), "what it owes is submitted")
 
     for name in NAMES:

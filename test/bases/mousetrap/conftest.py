@@ -11,6 +11,8 @@ from mousetrap.settings import Settings
 from support.api_server import serving
 from support.clients import http_client
 from support.processes import Process
+from support.stack import is_ready
+from support.waiting import until
 
 Serve = Callable[..., httpx.Client]
 
@@ -34,13 +36,19 @@ def serve(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def start_api(
     start_base: Callable[..., Process], store_url: str
 ) -> Iterator[Callable[..., tuple[Process, httpx.Client]]]:
-    """`start_api(MOUSETRAP_…="…")` starts the API as a program of its own, and gives a client of it as well."""
+    """`start_api(MOUSETRAP_…="…")` starts the API as a program of its own, and gives a client of it as well.
+
+    It reaches its servers then, but where `ready` is false: on a busy machine it would answer 503 for some seconds.
+    """
     with ExitStack() as stack:
 
-        def start(**settings: str) -> tuple[Process, httpx.Client]:
+        def start(*, ready: bool = True, **settings: str) -> tuple[Process, httpx.Client]:
             servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
             process = start_base("api", **{**servers, "MOUSETRAP_API_PORT": "0", **settings})
             url = process.wait_for_line("Uvicorn running on").partition(" running on ")[2].split()[0]
-            return process, stack.enter_context(http_client(url))
+            api = stack.enter_context(http_client(url))
+            if ready:
+                until(lambda: is_ready(api), "it is ready")
+            return process, api
 
         yield start

@@ -157,7 +157,10 @@ def test_a_store_that_is_away_leaves_the_rest(serve: Serve, store_url: str) -> N
 
 
 @pytest.mark.servers
-def test_broker_and_store_are_asked_once_in_some_seconds(serve: Serve) -> None:
+def test_broker_and_store_are_asked_once_in_some_seconds(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousetrap.api.metrics._LOOK_VALID_S", 300.0)
     api = serve(metrics=True)
     assert series(api)["mousetrap_queue_ready", "start_fetch"] == 0
     api.post(RUNS, json={})

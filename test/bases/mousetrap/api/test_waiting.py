@@ -362,7 +362,7 @@ def test_a_broker_that_is_away_is_the_headline_and_costs_nothing_else(
     kind = "amqp://guest:guest" if each_broker_url.startswith("amqp") else "valkey://x:y"
     port = closed_port()
     run = submit(serve(broker_url=store_url), "earthquakes", {}, delay="3600")
-    _, api = start_api(MOUSETRAP_BROKER_URL=f"{kind}@127.0.0.1:{port}/0")
+    _, api = start_api(ready=False, MOUSETRAP_BROKER_URL=f"{kind}@127.0.0.1:{port}/0")
 
     seen = waiting(api, run)
 

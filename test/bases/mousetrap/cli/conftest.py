@@ -10,6 +10,7 @@ import pytest
 from mousetrap.cli import main
 from support.clients import http_client
 from support.processes import Process, clean_environment
+from support.stack import url_once_ready
 
 
 class Done(NamedTuple):
@@ -36,8 +37,7 @@ def api(start_base: Callable[..., Process], store_url: str) -> Iterator[httpx.Cl
     """A client of an API that has no workers."""
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
     process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    line = process.wait_for_line("Uvicorn running on", seconds=60)
-    with http_client(line.partition(" running on ")[2].split()[0]) as client:
+    with http_client(url_once_ready(process)) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, decode, encode, first_job
 from support.processes import Process
+from support.stack import url_once_ready
 from support.workbench import just_now_ms
 
 QUEUE = "start_fetch"
@@ -31,10 +32,8 @@ def mousetrap(
 ) -> Command:
     """Runs a command in this process, against an API that has no workers."""
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    line = start_base("api", **servers, MOUSETRAP_API_PORT="0").wait_for_line(
-        "Uvicorn running on", seconds=60
-    )
-    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": line.partition(" running on ")[2].split()[0]}
+    api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
+    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": url_once_ready(api)}
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from support.ports import closed_port
 from support.processes import Process
+from support.stack import url_once_ready
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -17,8 +18,7 @@ def settings(start_base: Callable[..., Process], store_url: str) -> dict[str, st
     """Those of a command for an API that has no workers."""
     servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
     started = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    line = started.wait_for_line("Uvicorn running on", seconds=60)
-    return {"COLUMNS": "80", "MOUSETRAP_API_URL": line.partition(" running on ")[2].split()[0]}
+    return {"COLUMNS": "80", "MOUSETRAP_API_URL": url_once_ready(started)}
 
 
 def test_queues_are_listed_as_a_table_and_as_json(mousetrap: Command, settings: dict[str, str]) -> None:

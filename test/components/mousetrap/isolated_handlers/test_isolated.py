@@ -287,6 +287,7 @@ async def test_a_process_that_died_while_it_had_nothing_to_do_costs_no_job_an_at
     async with isolated(handlers.die) as bench:
         idle = int(await bench.value("live"))
         os.kill(idle, signal.SIGKILL)
+        await asyncio.to_thread(until, lambda: is_gone(idle), "it has died")
 
         assert int(await bench.value("live")) != idle
 

@@ -1,6 +1,7 @@
 """Tests limits in a real store."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -175,14 +176,17 @@ async def test_who_has_no_message_in_the_line_yet_is_passed_over_and_keeps_its_p
 async def test_a_holder_that_dies_gives_its_place_back_with_its_lease(store_url: str) -> None:
     async with open_store(store_url, retention=3600) as store:
         one, two = await new_jobs(store, 2)
-        await claimed(store, one, limits=[at_most(1)], lease=0.1)
+        before = time.monotonic()
+        await claimed(store, one, limits=[at_most(1)], lease=0.5)
         await waiting(store, two, limits=[at_most(1)])
 
         first = await taken(store)
-        assert first.messages == [] and first.next_s is not None
+        found, is_over = ids(first), time.monotonic() - before >= 0.5  # as it may be on a busy machine
+        assert is_over or (found == [] and first.next_s is not None)
         async with asyncio.timeout(60):
-            while not (found := ids(await taken(store))):  # noqa: ASYNC110  a lease ends by time alone
+            while not found:
                 await asyncio.sleep(0.01)
+                found = ids(await taken(store))
         assert found == [two.id]
 
 
@@ -328,8 +332,10 @@ async def test_a_rate_lets_as_many_begin_as_have_their_time(store_url: str) -> N
 async def test_a_rate_that_has_room_again_gives_it_to_who_waits_in_order(store_url: str) -> None:
     async with open_store(store_url, retention=3600) as store:
         jobs = await new_jobs(store, 3)
-        await claimed(store, jobs[0], limits=[rate(100.0)])
-        await waiting(store, *jobs[1:], limits=[rate(100.0)])
+        # In one call, which has one time: on a busy machine the next call may come later than the next room.
+        assert kinds(await claimed(store, *jobs, limits=[rate(100.0)])) == [Granted, Limited, Limited]
+        for job in jobs[1:]:
+            await store.keep_place(job, PLACE, signed_message(job, KEYRING))
 
         order: list[str] = []
         async with asyncio.timeout(60):
@@ -511,14 +517,24 @@ async def test_a_job_that_meets_its_lock_goes_back_to_its_place_for_a_while(stor
         await decided(store, one, claim)
         assert ids(await taken(store)) == [two.id]
         assert kinds(await claimed(store, two, limits=[at_most(1)], lock="L")) == [Locked]
+        longer_aside(store_url, two, 3_600)  # the 0.2 s may be over on a busy machine
 
         assert ids(await taken(store)) == [three.id]
         (claim,) = await claimed(store, three, limits=[at_most(1)])
         await decided(store, three, claim)
+        longer_aside(store_url, two, -3_600)
         async with asyncio.timeout(60):
             while not (found := ids(await taken(store))):  # noqa: ASYNC110  a pause ends by time alone
                 await asyncio.sleep(0.05)
         assert found == [two.id]
+
+
+def longer_aside(url: str, job: Job, seconds: float) -> None:
+    """Lets a job that stepped aside wait so much longer."""
+    key, member = f"mousetrap:limits:{PLACE}:taken", f"{job.id} {job.run_id}"
+    with console(url) as client:
+        assert client.zscore(key, member)
+        client.zincrby(key, seconds * 1000, member)
 
 
 async def test_who_was_taken_and_does_not_begin_gives_back_the_time_of_its_rate(store_url: str) -> None:

@@ -349,6 +349,7 @@ async def test_a_server_that_goes_silent_leaves_a_sent_message_unconfirmed_and_f
         finally:
             os.kill(own_valkey.pid, signal.SIGCONT)
             monkeypatch.undo()
+        await eventually(lambda: publishes(queue), True)
         await queue.check()
 
 

@@ -161,9 +161,9 @@ async def test_a_run_that_waits_can_be_cancelled_and_expires(queue_url: str, sto
         async with bench.working(bench.bind("charge", till)):
             await till.until(lambda: till.begun["a"] == [1])
             (cancelled,) = await submitted(bench, Order("a", 2))
-            body, soon = msgspec.json.encode(Order("a", 3)), SubmitOptions(expires_in=2.0)
+            body, soon = msgspec.json.encode(Order("a", 3)), SubmitOptions(expires_in=5.0)
             late = await bench.submitter.submit(bench.pipeline, body, run_id=uuid4().hex, options=soon)
-            over_ms = just_now_ms() + 2_000
+            over_ms = just_now_ms() + 5_000
             (last,) = await submitted(bench, Order("a", 4))
             await in_line(bench, store_url, 3)
             await bench.store.cancel(cancelled)
