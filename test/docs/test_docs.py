@@ -79,6 +79,15 @@ def test_the_pages_on_commands_and_http_are_what_the_code_has() -> None:
     assert differ == [], "PYTHONPATH=development .venv/bin/python -m reference writes them"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_group_that_a_page_names_exists(page: Path) -> None:
+    commands = re.findall(r"^### (\S+ \S+)$", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)
+    groups = "|".join({each.split()[0] for each in commands})
+    named = re.findall(rf"\bmousetrap ((?:{groups}) [a-z][a-z-]*)\b", page.read_text())
+
+    assert sorted({each for each in named if each not in commands}) == []
+
+
 def test_every_log_line_that_warns_is_explained() -> None:
     page = (ROOT / "docs/runbook.md").read_text()
     lines = {line for source in SOURCES for line in _warnings(source)}

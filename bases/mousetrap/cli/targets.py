@@ -65,6 +65,8 @@ def describe(discovered: "Discovered") -> Iterator[str]:
         yield f"found {name}: {graph_line(pipeline, labels.__getitem__)}"
     for schedule in discovered.schedules:
         yield f"found schedule {schedule.name} of {schedule.pipeline}: {words(schedule)}"
+    for schedule in discovered.other_schedules:
+        yield f"left out schedule {schedule.name}: its pipeline {schedule.pipeline} is not found here; a worker that has it is to declare it"
     for failure in discovered.failures:
         yield f"not loaded: {failure}"
 

@@ -24,6 +24,8 @@ class Discovered:
     failures: tuple[NotLoaded, ...]
     #: Of pipelines that are found.
     schedules: tuple[Schedule, ...] = ()
+    #: Of pipelines that are not: nothing here publishes them.
+    other_schedules: tuple[Schedule, ...] = ()
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -55,7 +57,8 @@ def discover(targets: Iterable[str], folder: Path | None = None) -> Discovered:
     wrong = {each.name for each in twice}
     kept = tuple(it for it in found if it.name not in wrong)
     schedules = Schedules.of(here.schedules.values(), kept)
-    return Discovered(kept, (*here.failures, *twice, *schedules.failures), schedules.of_pipelines)
+    failures = (*here.failures, *twice, *schedules.failures)
+    return Discovered(kept, failures, schedules.of_pipelines, schedules.of_others)
 
 
 @dataclass(slots=True)

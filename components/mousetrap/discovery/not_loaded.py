@@ -11,7 +11,7 @@ from mousetrap.settings import masked
 _MAX_TEXT = 500
 
 #: Where declarations are refused.
-_DECLARATIONS = ("mousetrap.handlers.", "mousetrap.pipeline.", "mousetrap.retry.")
+_DECLARATIONS = ("mousetrap.handlers.", "mousetrap.pipeline.", "mousetrap.retry.", "mousetrap.schedules.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

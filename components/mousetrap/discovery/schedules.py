@@ -13,16 +13,20 @@ class Schedules(NamedTuple):
     """Those of pipelines that were found, and what is wrong with some."""
 
     of_pipelines: tuple[Schedule, ...]
+    #: Of pipelines that are not found.
+    of_others: tuple[Schedule, ...]
     failures: tuple[NotLoaded, ...]
 
     @classmethod
     def of(cls, placed: Iterable[tuple[str, Schedule]], found: Iterable[Found]) -> "Schedules":
         """A schedule of a pipeline that is not found here is another worker's."""
+        placed = tuple(placed)
         pipelines = {it.pipeline.name: it.pipeline for each in found for it in each.bindings}
         ours = [(place, it) for place, it in placed if it.pipeline in pipelines]
         failures = tuple(_failures(ours, pipelines))
         wrong = {each.name for each in failures}
-        return cls(tuple(it for _, it in ours if it.name not in wrong), failures)
+        others = tuple(it for _, it in placed if it.pipeline not in pipelines)
+        return cls(tuple(it for _, it in ours if it.name not in wrong), others, failures)
 
 
 def _failures(ours: Iterable[tuple[str, Schedule]], pipelines: Mapping[str, Pipeline]) -> Iterator[NotLoaded]:

@@ -72,6 +72,11 @@ class Binding:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        if not callable(lifespan):
+            raise ValueError(  # noqa: TRY004
+                f"stage {self.stage_name!r}: lifespan is {lifespan!r}: give a function that opens what the handler depends on, with "
+                "@asynccontextmanager above it"
+            )
         check_surroundings(self.stage_name, around, self.middleware, on_error)
 
     @property

@@ -125,6 +125,8 @@ def chain(name: str, /, *tasks: Any, **options: Unpack[ChainOptions]) -> Any:
     After a task that gives Many, `each(read)` has a job for every item, and `gather(total, need=…)` joins them. Raises ValueError for
     what is no task, for a neighbour's output that is no input, and for what Pipeline refuses.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"chain: its name is {name!r}: write it first, as chain('wordcount', split, count)")  # noqa: TRY004
     parts = [part for one in tasks for part in parts_of(one)]
     for part in parts:
         _check_is_task(name, part.task)

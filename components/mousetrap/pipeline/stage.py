@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from mousetrap.pipeline.after import After, check_after
 from mousetrap.pipeline.contract import require_json_form, schema
+from mousetrap.pipeline.json_schema import JsonSchema
 from mousetrap.pipeline.limit import AtMost, Limit, Rate, limits_of
 from mousetrap.pipeline.lock import Lock
 from mousetrap.pipeline.many import AsyncMany, Many
@@ -66,12 +67,21 @@ class Stage:
             check_name(what, name)
         self._check_contracts()
         if self.lock is not None:
-            check_name("lock", self.lock.name)
+            self._check_lock(self.lock)
         if not isinstance(self.retry, RetryPolicy):
             raise ValueError(f"stage {self.name!r}: retry is {self.retry!r}: write RetryPolicy(attempts=3)")  # noqa: TRY004
         self._check_times()
         if self.limit is not None:
             self._check_limits()
+
+    def _check_lock(self, lock: object) -> None:
+        if not isinstance(lock, Lock):
+            raise ValueError(f"stage {self.name!r}: lock is {lock!r}: write Lock(name='site')")  # noqa: TRY004
+        check_name("lock", lock.name)
+        if lock.by is not None and not isinstance(
+            self.input, JsonSchema
+        ):  # of a manifest: its worker may be of an earlier version
+            self._check_field(lock, lock.by)
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -83,13 +93,16 @@ class Stage:
             limits = limits_of(self.limit)
         except ValueError as error:
             raise ValueError(f"stage {self.name!r}: {error}") from None
-        known = _fields_of(schema(self.input)) if any(it.per or it.fair for it in limits) else None
         for limit in limits:
-            field = limit.per or limit.fair
-            if field is not None and known is not None and field not in known:
-                raise ValueError(
-                    f"stage {self.name!r}: {limit} names the field {field!r}, and its input has: {', '.join(known) or 'none'}"
-                )
+            if (field := limit.per or limit.fair) is not None:
+                self._check_field(limit, field)
+
+    def _check_field(self, declared: object, field: object) -> None:
+        known = _fields_of(schema(self.input))
+        if known is not None and field not in known:
+            raise ValueError(
+                f"stage {self.name!r}: {declared} names the field {field!r}, and its input has: {', '.join(known) or 'none'}"
+            )
 
     def _check_failure(self) -> None:
         known = ("fail", "skip", "skip_after")

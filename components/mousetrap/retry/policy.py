@@ -41,6 +41,10 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name in ("retry_on", "dont_retry_on", "outages"):
             _check_errors(name, getattr(self, name))
+        for name in ("attempts", "crashes"):
+            _check_whole(name, getattr(self, name))
+        for name in ("base", "cap", "outage_limit"):
+            _check_seconds(name, getattr(self, name))
         if self.attempts is not None and self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}: a job needs at least 1; None means no end")
         if not 0 < self.base <= self.cap:
@@ -56,6 +60,17 @@ class RetryPolicy:
             )
         if self.crashes > _MAX_CRASHES:
             raise ValueError(f"crashes is {self.crashes}: need at most {_MAX_CRASHES}")
+
+
+def _check_whole(name: str, number: object) -> None:
+    if (isinstance(number, int) and not isinstance(number, bool)) or (name == "attempts" and number is None):
+        return
+    raise ValueError(f"{name} is {number!r}: write a whole number, as {name}=5")
+
+
+def _check_seconds(name: str, seconds: object) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError(f"{name} is {seconds!r}: write seconds, as {name}=2.5")  # noqa: TRY004
 
 
 def _check_errors(name: str, errors: object) -> None:

@@ -1,5 +1,6 @@
 """Finds what is wrong with a cron expression or a zone."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -54,13 +55,19 @@ def _never_fires(cron: str) -> bool:
     return True
 
 
+#: Files of the database that are no places' zones: the machine's own, which another machine has otherwise, and counts of leap seconds.
+_NO_ZONE = re.compile(r"localtime|posixrules|Factory|(?:posix|right)/.*")
+
+
 @lru_cache(maxsize=1_000)
 def zone_fault(tz: object) -> str:
     """What is wrong with the name of a zone, and how to correct it; empty where nothing is."""
     from zoneinfo import ZoneInfo
 
     try:
-        ZoneInfo(tz)  # type: ignore[arg-type]
+        is_zone = bool(ZoneInfo(tz).key) and not _NO_ZONE.fullmatch(tz)  # type: ignore[arg-type]
     except (KeyError, ValueError, TypeError, OSError):
+        is_zone = False
+    if not is_zone:
         return f"tz is {tz!r}, which is no zone of the IANA database: give its name there, as 'Europe/Berlin', or 'UTC'"
     return ""

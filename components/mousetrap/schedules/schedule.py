@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from mousetrap.schedules.check_cron import cron_fault, zone_fault
 from mousetrap.shapes import DEFAULT_PRIORITY, priority_fault
 
@@ -160,6 +162,12 @@ def _check_spans(it: Schedule) -> _Fault:
 
 
 def _check_input(it: Schedule) -> _Fault:
+    try:
+        msgspec.json.encode(it.input)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+        return "input", f"input has no JSON form: {error}: give what the pipeline takes as JSON"
+    if not isinstance(it.tick_as, str):
+        return "tick_as", f"tick_as is {it.tick_as!r}: give the name of a member of the input"
     if it.tick_as and it.input is not None and not isinstance(it.input, dict):
         return (
             "tick_as",

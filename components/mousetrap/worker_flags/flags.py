@@ -35,7 +35,10 @@ class Span(NamedTuple):
     def parse(cls, text: str) -> "Span":
         """The span written as `4` or `2..50`. Raises ValueError."""
         least, dots, most = text.partition("..")
-        span = cls(int(least), int(most) if dots else 0)
+        try:
+            span = cls(int(least), int(most) if dots else 0)
+        except ValueError:
+            span = cls(0)
         if span.least < 1 or (dots and span.most < span.least):
             raise ValueError("write a number from 1 on, as 4, or the least and the most, as 2..50")
         return span

@@ -75,6 +75,7 @@ def test_the_schedules_of_a_file_go_with_their_pipeline(write: Write, tmp_path: 
     assert [it.name for it in discovered.schedules] == ["one", "two"] and discovered.failures == ()
     found = {it.pipeline.name: [each.name for each in it.schedules] for it in discovered.bindings}
     assert found == {"words": ["one", "two"], "other": []}
+    assert [(it.name, it.pipeline) for it in discovered.other_schedules] == [("far", "elsewhere")]
     assert [it.name for it in discover(["timed.py:words"], tmp_path).schedules] == ["one", "two"]
 
 
@@ -87,6 +88,7 @@ def test_the_schedules_of_a_file_go_with_their_pipeline(write: Write, tmp_path: 
             "there are two schedules",
         ),
         ("one = daily('one', 'words', tz='Nowhere')", "no zone of the IANA database"),
+        ("one = daily('one', 'words', input=object())", "input has no JSON form"),
     ],
 )
 def test_a_schedule_that_has_no_meaning_is_refused_with_its_place(

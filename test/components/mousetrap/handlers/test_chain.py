@@ -101,3 +101,10 @@ def test_a_later_task_gets_the_value_as_its_first_parameter_and_keeps_its_defaul
 def test_a_chain_that_cannot_work_is_refused(tasks: tuple[object, ...], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         chain("a", *tasks)  # type: ignore[call-overload]
+
+
+def test_a_chain_without_its_name_is_refused_with_what_to_write() -> None:
+    with pytest.raises(
+        ValueError, match=r"chain: its name is .*: write it first, as chain\('wordcount', split"
+    ):
+        chain(fetch, count)  # type: ignore[call-overload]

@@ -44,13 +44,13 @@ def two_stages(name: str = "words") -> Pipeline:
                 retry=RetryPolicy(attempts=None, base=2.0, cap=9.0, dont_retry_on=(OSError,)),
                 timeout=30.0,
                 soft_timeout=20.0,
-                lock=Lock(name="site", by="url", on_conflict="skip"),
             ),
             Stage(
                 name="count",
                 queue="counts",
                 input=Page,
                 output=dict[str, int],
+                lock=Lock(name="site", by="url", on_conflict="skip"),
                 limit=(AtMost(3, fair="url"), Rate(50, every="minute", burst=2, per="url")),
             ),
         ),
@@ -65,7 +65,7 @@ def test_a_manifest_has_every_part_of_the_pipeline_but_its_code() -> None:
     assert (fetch.name, fetch.queue, fetch.timeout, fetch.soft_timeout) == ("fetch", "pages", 30.0, 20.0)
     assert (fetch.input, fetch.output) == (schema(str), schema(Page))
     assert (fetch.retry.attempts, fetch.retry.base, fetch.retry.cap) == (None, 2.0, 9.0)
-    assert fetch.lock == Lock(name="site", by="url", on_conflict="skip")
+    assert count.lock == Lock(name="site", by="url", on_conflict="skip")
     assert count.output == schema(dict[str, int])
     assert pipeline_of(manifest).stages[1].limit == two_stages().stages[1].limit
 

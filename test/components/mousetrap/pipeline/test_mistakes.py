@@ -5,14 +5,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from mousetrap.pipeline import All, AnyOf, Each, Fallback, Gathered, Many, Pipeline, Stage
+from mousetrap.pipeline import All, AnyOf, Each, Fallback, Gathered, Lock, Many, Pipeline, Stage
 
 
 def stage(name: str, **fields: Any) -> Stage:
     given: dict[str, Any] = {"name": name, "queue": name, "input": str, "output": str}
     return Stage(**(given | fields))
+
+
+class Job(msgspec.Struct):
+    site: str
 
 
 A = stage("a")
@@ -66,6 +71,18 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
     (lambda: stage("b", output=Many), "stage 'b': its output is Many of what? Write Many[str]"),
     (lambda: stage("b", timeout=timedelta(minutes=1)), "write seconds, as 60"),
     (lambda: stage("b", soft_timeout="5"), "soft_timeout is '5': write seconds, as 30.0"),
+    (lambda: stage(5), "stage name 5: use a-z"),  # type: ignore[arg-type]
+    (lambda: stage("b", queue=None), "queue name None: use a-z"),
+    (lambda: stage("b", lock="site"), "stage 'b': lock is 'site': write Lock(name='site')"),
+    (lambda: stage("b", lock=Lock(name=5)), "lock name 5: use a-z"),  # type: ignore[arg-type]
+    (
+        lambda: stage("b", lock=Lock(name="site", by="site")),
+        "names the field 'site', and its input has: none",
+    ),
+    (
+        lambda: stage("b", input=Job, lock=Lock(name="site", by="sites")),
+        "names the field 'sites', and its input has: site",
+    ),
     (lambda: stage("b", retry=3), "stage 'b': retry is 3: write RetryPolicy(attempts=3)"),
     (
         lambda: Pipeline(name="p", description="", stages=(A,), expires_after=timedelta(days=1)),  # type: ignore[arg-type]

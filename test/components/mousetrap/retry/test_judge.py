@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,6 +82,22 @@ def test_no_pause_is_negative_or_beyond_the_cap(attempt: int, chance: float) -> 
 
     assert isinstance(verdict, Again)
     assert 0 <= verdict.after <= 45.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"attempts": "3"}, "attempts is '3': write a whole number"),
+        ({"attempts": 1.5}, "attempts is 1.5: write a whole number"),
+        ({"crashes": None}, "crashes is None: write a whole number"),
+        ({"base": "1s"}, "base is '1s': write seconds"),
+        ({"cap": timedelta(seconds=5)}, "write seconds, as cap=2.5"),
+    ],
+)
+def test_what_is_no_number_is_refused_with_what_to_write(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        RetryPolicy(**fields)
+    assert text in str(refused.value)
 
 
 @pytest.mark.parametrize("numbers", [{"attempts": 0}, {"base": 0.0}, {"base": 10.0, "cap": 1.0}])

@@ -41,7 +41,7 @@ def test_a_concurrency_is_a_number_or_the_least_and_the_most(text: str, span: Sp
 
 @pytest.mark.parametrize("text", ["0", "-1", "5..2", "0..3", "..3", "3..", "a", "1..2..3", ""])
 def test_what_is_no_concurrency_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write a number|invalid literal"):
+    with pytest.raises(ValueError, match="write a number from 1 on"):
         Span.parse(text)
 
 
