@@ -9,6 +9,7 @@ from chaos.deployment import Deployment, deployed
 from chaos.faults import strike_at
 from chaos.invariants import assert_all_hold
 from chaos.points import Point
+from chaos.workload import RATE
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
@@ -52,8 +53,8 @@ def test_a_worker_is_killed_at_each_point_of_a_queue_on_the_embedded_one(
 
 
 def strike_at_each(deployment: Deployment, points: Iterable[Point]) -> None:
-    deployment.start_caller_of_before(rate=3.0)
-    deployment.start_caller(rate=12.0)
+    deployment.start_caller_of_before(RATE / 4)
+    deployment.start_caller(RATE)
     for point in points:
         sprung_at = strike_at(deployment, point, "kill")
         deployment.done_after(sprung_at, seconds=60)

@@ -8,6 +8,7 @@ from chaos.deployment import deployed
 from chaos.drive import drive, schedule
 from chaos.faults import ON_THE_EMBEDDED_QUEUE
 from chaos.invariants import assert_all_hold
+from chaos.workload import RATE
 from mousetrap.embedded_valkey import EmbeddedValkey
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 
@@ -65,7 +66,7 @@ def test_rabbitmq_loses_and_repeats_nothing_under_each_fault(
     ):
         if "scheduler SIGKILL" in _PARTS[part]:
             deployment.start_schedulers()
-        deployment.start_caller(rate=12.0)
+        deployment.start_caller(RATE)
         drive(deployment, schedule(dict.fromkeys(_PARTS[part], 1), 0, 0, _SEED), calm=_CALM)
         assert_all_hold(deployment.come_to_rest())
 
@@ -78,7 +79,7 @@ def test_the_embedded_queue_loses_and_repeats_nothing_under_each_fault(
         tmp_path, broker=None, broker_url=own_valkey.url, store=own_valkey, workers=3, seed=_SEED
     ) as deployment:
         deployment.start_schedulers()
-        deployment.start_caller(rate=12.0)
+        deployment.start_caller(RATE)
         counts = dict.fromkeys(_PARTS["networks, store and callers"], 1)
         drive(deployment, schedule(counts, 0, 0, _SEED, among=ON_THE_EMBEDDED_QUEUE), calm=_CALM)
         assert_all_hold(deployment.come_to_rest())

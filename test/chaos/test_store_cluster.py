@@ -9,6 +9,7 @@ from chaos.deployment import deployed
 from chaos.drive import drive
 from chaos.invariants import assert_all_hold
 from chaos.store_cluster_faults import OF_A_STORE_CLUSTER, OPTIONS
+from chaos.workload import RATE
 from support.rabbitmq import OwnRabbitMQ, virtual_host
 from support.valkey_cluster import ValkeyCluster
 
@@ -48,6 +49,6 @@ def test_a_store_of_three_loses_and_repeats_nothing_but_what_no_replica_had(
             tmp_path, broker=own_rabbitmq, broker_url=url, store=cluster, workers=3, seed=7
         ) as deployment,
     ):
-        deployment.start_caller(rate=12.0)
+        deployment.start_caller(RATE)
         drive(deployment, [fault for fault in OF_A_STORE_CLUSTER if fault.name in _PARTS[part]])
         assert_all_hold(deployment.come_to_rest())

@@ -18,6 +18,9 @@ SIGNING_CANARY = "canary-that-signs-93c2a4"
 PAYLOADS = PayloadOptions(inline=4_096)
 TEXT_SIZE = 10_000
 SIGNING_KEYS = f"chaos:{SIGNING_CANARY}"
+#: Runs that a caller of the short form submits a second. The long form has more: each costs processor time of all servers, and
+#: what a fault meets, jobs in every state, it meets at a few a second too.
+RATE = 6.0
 #: Of each so many children one is given up, and one is delivered twice more.
 POISON, REPEATED = 33, 100
 #: Characters of a child's output, and children that a worker opens at once: by default 500, which are few windows.
