@@ -12,6 +12,7 @@ from mousetrap.api.protocol import BoundedConfig
 from mousetrap.settings import Settings
 from support.catalogue_app import catalogue_app
 from support.clients import http_client
+from support.stack import is_ready
 from support.waiting import until
 
 
@@ -39,6 +40,14 @@ def serving(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def ready(settings: Settings) -> Iterator[str]:
+    """The address of the catalogue's API once it reaches broker and store, which takes seconds on a busy machine."""
+    with serving(settings) as url, http_client(url) as api:
+        until(lambda: is_ready(api), "the API is ready")
+        yield url
 
 
 def _until_connected(url: str) -> None:

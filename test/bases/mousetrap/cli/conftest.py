@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from mousetrap.cli import main
+from mousetrap.settings import Settings
+from support.api_server import ready
 from support.clients import http_client
-from support.processes import Process, clean_environment
-from support.stack import url_once_ready
+from support.processes import clean_environment
 
 
 class Done(NamedTuple):
@@ -33,11 +34,16 @@ def mousetrap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 @pytest.fixture
-def api(start_base: Callable[..., Process], store_url: str) -> Iterator[httpx.Client]:
-    """A client of an API that has no workers."""
-    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    process = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    with http_client(url_once_ready(process)) as client:
+def url(store_url: str) -> Iterator[str]:
+    """The address of an API without workers: in a thread, since a process costs a second and more of processor time."""
+    with ready(Settings(broker_url=store_url, store_url=store_url)) as url:
+        yield url
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[httpx.Client]:
+    """A client of that API."""
+    with http_client(url) as client:
         yield client
 
 

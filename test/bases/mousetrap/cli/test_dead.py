@@ -12,8 +12,6 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Message, dead_queue, decode, encode, first_job
-from support.processes import Process
-from support.stack import url_once_ready
 from support.workbench import just_now_ms
 
 QUEUE = "start_fetch"
@@ -25,15 +23,12 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def mousetrap(
     mousetrap: Callable[..., tuple[int, str, str]],
-    start_base: Callable[..., Process],
-    store_url: str,
+    url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Command:
     """Runs a command in this process, against an API that has no workers."""
-    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": url_once_ready(api)}
+    settings = {"COLUMNS": "80", "MOUSETRAP_API_URL": url}
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ import json
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,9 +14,10 @@ import pytest
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Job, Message, dead_queue, encode, first_job
+from mousetrap.settings import Settings
+from support.api_server import ready
 from support.commands import completed
 from support.processes import Process, base_command, clean_environment
-from support.stack import url_once_ready
 from support.waiting import until
 from support.workbench import just_now_ms, on_streams
 
@@ -35,11 +36,15 @@ _FIXED = "return Feed(title='', generated_ms=0, events=[])"
 
 
 @pytest.fixture
-def command(start_base: Callable[..., Process], queue_url: str, store_url: str, tmp_path: Path) -> Command:
-    """Runs a command against an API on either queue in turn."""
-    servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
-    api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    url = url_once_ready(api)
+def url(queue_url: str, store_url: str) -> Iterator[str]:
+    """The address of an API on either queue in turn."""
+    with ready(Settings(broker_url=queue_url, store_url=store_url)) as url:
+        yield url
+
+
+@pytest.fixture
+def command(url: str, tmp_path: Path) -> Command:
+    """Runs a command against that API."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return completed(
@@ -184,11 +189,9 @@ wordcount = chain("wordcount", split, count)
 
 
 def test_the_dead_letter_of_a_chain_of_tasks_becomes_a_test(
-    start_base: Callable[..., Process], queue_url: str, store_url: str, tmp_path: Path
+    start_base: Callable[..., Process], url: str, queue_url: str, store_url: str, tmp_path: Path
 ) -> None:
     servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
-    api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    url = url_once_ready(api)
     file = tmp_path / "words.py"
     file.write_text(_WORDS.format(does="return len(words) // 0"))
     start_base("cli", "worker", "words.py", **servers).wait_for_line("serving count")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,10 +14,11 @@ from mousetrap.earthquakes import EARTHQUAKES, Feed
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Done, Failure, GiveUp, Job, Message, Outcome, dead_queue, encode, first_job
 from mousetrap.run_store import Granted, open_store
+from mousetrap.settings import Settings
+from support.api_server import ready
 from support.clients import accepted_run, http_client
 from support.commands import completed
-from support.processes import Process, base_command, clean_environment
-from support.stack import url_once_ready
+from support.processes import base_command, clean_environment
 from support.valkey import administrator
 from support.workbench import connected, on_streams
 
@@ -120,12 +121,9 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(
-    start_base: Callable[..., Process], queue_url: str, store_url: str, tmp_path: Path
-) -> Deployment:
-    servers = {"MOUSETRAP_BROKER_URL": queue_url, "MOUSETRAP_STORE_URL": store_url}
-    api = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    return Deployment(url_once_ready(api), queue_url, store_url, tmp_path)
+def deployment(queue_url: str, store_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    with ready(Settings(broker_url=queue_url, store_url=store_url)) as url:
+        yield Deployment(url, queue_url, store_url, tmp_path)
 
 
 def test_a_dead_job_is_at_hand_and_nothing_runs_or_is_written(deployment: Deployment) -> None:

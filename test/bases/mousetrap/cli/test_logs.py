@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -11,20 +11,12 @@ import pytest
 
 from mousetrap.cli.tables.logs import shown as shown_line
 from mousetrap.run_logs import RunLogs
-from mousetrap.settings import Settings
 from mousetrap.shapes import LogLine
 from mousetrap.store_client import open_client
 from mousetrap.telemetry import AttemptFacts, KeptLine
-from support.api_server import serving
 from support.terminal import shown
 
 Command = Callable[..., Any]
-
-
-@pytest.fixture
-def url(store_url: str) -> Iterator[str]:
-    with serving(Settings(broker_url=store_url, store_url=store_url)) as url:
-        yield url
 
 
 @pytest.fixture

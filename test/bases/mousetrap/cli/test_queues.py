@@ -7,18 +7,14 @@ from typing import Any
 import pytest
 
 from support.ports import closed_port
-from support.processes import Process
-from support.stack import url_once_ready
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def settings(start_base: Callable[..., Process], store_url: str) -> dict[str, str]:
+def settings(url: str) -> dict[str, str]:
     """Those of a command for an API that has no workers."""
-    servers = {"MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
-    started = start_base("api", **servers, MOUSETRAP_API_PORT="0")
-    return {"COLUMNS": "80", "MOUSETRAP_API_URL": url_once_ready(started)}
+    return {"COLUMNS": "80", "MOUSETRAP_API_URL": url}
 
 
 def test_queues_are_listed_as_a_table_and_as_json(mousetrap: Command, settings: dict[str, str]) -> None:
