@@ -27,8 +27,8 @@ from support.stack import SIGNING_KEYS, Deploy
 from support.waiting import until
 from support.workbench import just_now_ms
 
-#: For each route, and ten times as many messages; set it to search for long.
-EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "10"))
+#: For each route, and twenty times as many messages; set it to search for long.
+EXAMPLES = int(os.environ.get("MOUSETRAP_FUZZ_EXAMPLES", "5"))
 #: The same examples in each run, so that a failure is a change's; not when someone searches.
 bounded = settings(
     max_examples=EXAMPLES,
@@ -159,7 +159,7 @@ def test_no_message_whatever_stops_a_worker(
 
     with open_channel(broker_url) as channel:
 
-        @settings(bounded, max_examples=10 * EXAMPLES)
+        @settings(bounded, max_examples=20 * EXAMPLES)
         @given(
             body=st.binary(max_size=200) | _nearly_jobs | _nearly_packed, signed=st.booleans(), more=_headers
         )
