@@ -65,7 +65,7 @@ def zone_fault(tz: object) -> str:
     from zoneinfo import ZoneInfo
 
     try:
-        is_zone = bool(ZoneInfo(tz).key) and not _NO_ZONE.fullmatch(tz)  # type: ignore[arg-type]
+        is_zone = bool(ZoneInfo(tz).key) and not _NO_ZONE.fullmatch(str(tz))  # type: ignore[arg-type]
     except (KeyError, ValueError, TypeError, OSError):
         is_zone = False
     if not is_zone:
