@@ -19,15 +19,17 @@ _DIGITS = 13
 def letter_filter(query: Query, now_ms: int) -> dict[str, Any]:
     """The conditions in a query or a form, as the API takes them.
 
-    `since` counts from the beginning of this minute: looks within a minute ask the same.
+    `since` counts from the beginning of this minute: looks within a minute ask the same. A time that is none goes as it is, and
+    the API refuses it: left out, it would select more letters than it was to.
     """
-    found: dict[str, Any] = dict(query.given(*_NAMES))
+    found: dict[str, Any] = dict(query.given(*_NAMES, "after_ms", "before_ms"))
     for name in ("after_ms", "before_ms"):
-        text = query.one(name)
+        text = found.get(name, "")
         if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
             found[name] = int(text)
-    if seconds := SINCE_S.get(query.one("since")):
-        found["after_ms"] = now_ms // _MINUTE_MS * _MINUTE_MS - seconds * 1000
+    if since := query.one("since"):
+        seconds = SINCE_S.get(since)
+        found["after_ms"] = now_ms // _MINUTE_MS * _MINUTE_MS - seconds * 1000 if seconds else since
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from mousetrap.dashboard.facts import Problem, Refused
+from mousetrap.dashboard.words import typed_number
 from mousetrap.shapes import Schedule
 
 
@@ -25,17 +26,6 @@ def _moment(ms: int | None) -> str:
         return ""
     at = datetime.fromtimestamp(ms / 1000, UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S") + (f".{ms % 1000:03}" if ms % 1000 else "")
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _count(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
 
 
 def _shown_number(number: float | None) -> str:
@@ -78,26 +68,26 @@ class Member:
 MEMBERS = (
     Member("cron", "Cron: minute, hour, day, month, day of the week", lambda it: it or ""),
     Member("tz", "Zone", read=lambda text: text or "UTC"),
-    Member("every", "Or every so many seconds", _shown_number, _number),
+    Member("every", "Or every so many seconds", _shown_number, typed_number),
     Member("anchor_ms", "Counted from (UTC)", _moment, moment_ms, "datetime-local"),
     Member("input", "Input, as JSON", _shown_json, _json, "textarea", "Empty: the pipeline's defaults."),
     Member("tick_as", "Member of the input that gets the tick"),
     Member("missed", "Of missed ticks, fire", form="select", help="none, the newest, or the newest so many"),
-    Member("most", "At most so many", read=_count),
-    Member("catch_up", "None older than so many seconds", _shown_number, _number),
+    Member("most", "At most so many", read=typed_number),
+    Member("catch_up", "None older than so many seconds", _shown_number, typed_number),
     Member("overlap", "While the last run goes on", form="select"),
-    Member("jitter", "Later by up to so many seconds", _shown_number, _number),
+    Member("jitter", "Later by up to so many seconds", _shown_number, typed_number),
     Member(
         "expires_after",
         "A run expires after so many seconds",
         _shown_number,
-        lambda text: _number(text) if text else None,
+        lambda text: typed_number(text) if text else None,
         help="Empty: as the pipeline has it.",
     ),
     Member(
         "priority",
         "Priority of its runs, 0 to 9",
-        read=_count,
+        read=typed_number,
         help="The highest goes first; 4 is the default.",
     ),
     Member(

@@ -1,7 +1,6 @@
 """Writes times, durations, numbers and addresses for people."""
 
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -92,12 +91,16 @@ def url(*parts: str, **query: Any) -> str:
     return f"{BASE}{address(*parts)}{f'?{urlencode(given, doseq=True)}' if given else ''}"
 
 
+#: JSON's readers have whole numbers up to here.
+_LONGEST_NUMBER = 2**53
+
+
 def typed_number(text: str) -> float | str:
     """The number that someone typed; the text where it is none, of which the API then writes what is wrong."""
     try:
         value = float(text)
     except ValueError:
         return text
-    if not isfinite(value):
+    if not abs(value) < _LONGEST_NUMBER:  # as NaN, which JSON would have as null
         return text
     return int(value) if value.is_integer() else value

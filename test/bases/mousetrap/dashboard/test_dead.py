@@ -132,10 +132,16 @@ def test_the_filter_is_in_the_address_and_goes_to_the_api(pages: Pages, answered
     assert 'value="VendorAway"' in text
 
 
-def test_a_time_that_is_none_selects_nothing_more(pages: Pages, answered: Answers) -> None:
-    pages.get("/dead", since="soon", after_ms="٣", before_ms="1e9")
+def test_a_time_that_is_none_is_the_api_s_to_refuse_and_selects_no_more(
+    pages: Pages, answered: Answers
+) -> None:
+    pages.get("/dead", since="soon", before_ms="1e9")
+    pages.post("/dead/discard", {"after_ms": "٣"})
+    pages.post("/dead/redrive", {"since": "2h"})
 
-    assert asked_with(answered, "GET /dead/groups") == {}
+    assert asked_with(answered, "GET /dead/groups") == {"after_ms": ["soon"], "before_ms": ["1e9"]}
+    assert sent(answered, "POST /dead/discard")["after_ms"] == "٣"
+    assert sent(answered, "POST /dead/redrive") == {"after_ms": "2h"}
 
 
 def test_letters_of_one_group_are_listed(pages: Pages, answered: Answers) -> None:

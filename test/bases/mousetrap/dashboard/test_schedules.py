@@ -176,6 +176,18 @@ def test_a_form_asks_the_api(
     assert act != "run" or headers["idempotency-key"] == "one"
 
 
+@pytest.mark.parametrize("name", ["most", "priority", "expires_after", "jitter", "every"])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e300", "9" * 5_000, "²"])
+def test_what_is_no_number_that_json_has_goes_to_the_api_as_it_was_typed(
+    pages: Pages, answered: Answers, name: str, text: str
+) -> None:
+    response = pages.post(f"{ONE}/change", {name: text})
+
+    assert response.status_code == 303
+    (body,) = [body for line, _, body in answered.asked if line == f"PATCH {ONE}"]
+    assert msgspec.json.decode(body) == {name: text}
+
+
 @pytest.mark.parametrize(
     ("act", "form", "where"),
     [
