@@ -127,7 +127,8 @@ async def test_a_handler_that_raises_half_way_is_judged(bench: Bench) -> None:
 async def test_no_item_is_lost_at_a_soft_timeout(bench: Bench) -> None:
     bench.kept.gate = asyncio.Event()
 
-    outcome = await bench.opened(handlers.goes_on_at_soft_timeout_later, soft_timeout=0.01)
+    # In half a second four items are given on a busy machine too.
+    outcome = await bench.opened(handlers.goes_on_at_soft_timeout_later, soft_timeout=0.5)
 
     assert bench.kept.values == [0, 1, 2, 3, 5_000]
     assert outcome == Done(msgspec.Raw(b"null"), children=5)

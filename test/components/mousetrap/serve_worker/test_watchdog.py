@@ -22,16 +22,17 @@ def workers_of(run: Run) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "text", "place"),
+    ("how", "seconds", "code", "text", "place"),
     [
-        ("block", 70, "this worker ends with exit code 70", "time.sleep(3600)"),
-        ("lock", 1, "Timeout (0:00:04)!", "in on_the_loop"),  # faulthandler prints no source lines
+        # After twice as long it ends with 1: there are some seconds between for a busy machine.
+        ("block", "4", 70, "this worker ends with exit code 70", "time.sleep(3600)"),
+        ("lock", "2", 1, "Timeout (0:00:04)!", "in on_the_loop"),  # faulthandler prints no source lines
     ],
 )
 def test_a_worker_whose_loop_is_blocked_shows_its_stack_and_ends_and_the_next_does_the_job(
-    start_worker: Start, runs: Any, how: str, code: int, text: str, place: str
+    start_worker: Start, runs: Any, how: str, seconds: str, code: int, text: str, place: str
 ) -> None:
-    first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS="2")
+    first = start_worker(MOUSETRAP_AUTO_KILL_SECONDS=seconds)
     first.wait_for_line("serving test_in_loop")
     run_id = runs.submit(IN_LOOP, how)
 
