@@ -95,7 +95,7 @@ def test_a_worker_that_starts_while_a_queue_is_paused_takes_nothing_from_it(
 
     second = start_waiting()
     second.wait_for_line("; paused: waiting_do")
-    assert api.get(QUEUE).json()["ready"] == 1
+    until(lambda: api.get(QUEUE).json()["ready"] == 1, "its job is in the queue")
 
     api.post(f"{QUEUE}/resume").raise_for_status()
     until_state(api, run_id, "completed")
@@ -140,7 +140,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_runs_and_ends_as_at_a_sign
 
     assert worker.wait() == 0
     until_state(api, running, "completed")
-    assert api.get("/workers").json() == []
+    until(lambda: api.get("/workers").json() == [], "it has left the list")
     answer = api.post(f"/workers/{name}/stop")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:mousetrap:problem:unknown-worker")
 

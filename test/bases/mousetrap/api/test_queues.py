@@ -56,8 +56,9 @@ def test_a_queue_reports_how_many_jobs_wait_and_how_long_the_oldest_has(
     api.post(RUNS, json={}).raise_for_status()
 
     first = until(lambda: (seen := api.get(QUEUE).json())["ready"] == 1 and seen, "the job waits")
-    later = until(lambda: (seen := api.get(QUEUE).json())["oldest_seconds"] > 0.5 and seen, "it grows old")
-    assert first["oldest_seconds"] < later["oldest_seconds"]
+    # On a busy machine the first look may be late, and is shared for a while.
+    older = max(0.5, first["oldest_seconds"])
+    later = until(lambda: (seen := api.get(QUEUE).json())["oldest_seconds"] > older and seen, "it grows old")
     assert later["ready"] == 1
     assert api.get("/queues/data_processing").json()["ready"] == 0
 
