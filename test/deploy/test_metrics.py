@@ -74,16 +74,31 @@ def test_promtool_takes_the_rules_and_the_configuration(tmp_path: Path) -> None:
         assert (code, "SUCCESS" in output) == (0, True), output
 
 
-#: What each alert is about: series with their values a minute, where all is well and where it is not.
+#: What each alert is about, after its name: series with their values a minute, where all is well and where it is not.
 LOUD: dict[str, list[tuple[str, str, str]]] = {
     "MousetrapNoWorker": [
         ('mousetrap_queue_ready{queue="q"}', "3x60", "3x60"),
+        ('mousetrap_queue_workers{queue="q"}', "1x60", "0x60"),
+    ],
+    "MousetrapNoWorker where all stand in a line": [
+        ('mousetrap_queue_ready{queue="q"}', "0x60", "0x60"),
+        ('mousetrap_limited_jobs{queue="q"}', "3x60", "3x60"),
         ('mousetrap_queue_workers{queue="q"}', "1x60", "0x60"),
     ],
     "MousetrapJobsWaitLong": [('mousetrap_queue_oldest_seconds{queue="q"}', "30x60", "1000x60")],
     "MousetrapPaused": [
         ('mousetrap_queue_paused{queue="q"}', "0x60", "1x90"),
         ('mousetrap_queue_ready{queue="q"}', "3x60", "3x90"),
+    ],
+    "MousetrapPaused where all stand in a line": [
+        ('mousetrap_queue_paused{queue="q"}', "0x60", "1x90"),
+        ('mousetrap_queue_ready{queue="q"}', "0x60", "0x90"),
+        ('mousetrap_limited_jobs{queue="q"}', "3x60", "3x90"),
+    ],
+    "MousetrapLimitFull": [
+        ('mousetrap_limited_jobs{queue="q"}', "3x40 0 3x60", "3x90"),
+        ('mousetrap_queue_paused{queue="q"}', "0x90", "0x90"),
+        ('mousetrap_queue_workers{queue="q"}', "1x90", "1x90"),
     ],
     "MousetrapDeadLetters": [
         ('mousetrap_dead_letters_total{queue="q",reason="max-retries"}', "5x60", "0x50 1x10"),
@@ -122,24 +137,24 @@ LOUD: dict[str, list[tuple[str, str, str]]] = {
 
 @pytest.mark.slow
 def test_each_alert_is_quiet_where_all_is_well_and_loud_where_it_is_not(tmp_path: Path) -> None:
-    assert set(LOUD) == {rule["alert"] for rule in rules() if "alert" in rule}
+    assert {name.split()[0] for name in LOUD} == {rule["alert"] for rule in rules() if "alert" in rule}
     (tmp_path / "rules.yml").write_text(RULES.read_text())
     tests = [
         {
-            "name": f"{alert} is {'loud' if loud else 'quiet'}",
+            "name": f"{about} is {'loud' if loud else 'quiet'}",
             "interval": "1m",
             "input_series": [
                 {"series": name, "values": (bad if loud else well)} for name, well, bad in series
             ],
             "promql_expr_test": [
                 {
-                    "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0',
+                    "expr": f'count(ALERTS{{alertname="{about.split()[0]}",alertstate="firing"}}) > bool 0',
                     "eval_time": "60m",
                     "exp_samples": [{"value": 1}] if loud else [],
                 }
             ],
         }
-        for alert, series in LOUD.items()
+        for about, series in LOUD.items()
         for loud in (False, True)
     ]
     (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": tests}))
