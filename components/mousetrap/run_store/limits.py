@@ -54,7 +54,7 @@ class Limits(StoreConnection):
         call = ("FCALL", f"{LIBRARY.name}_take", 0, place, most, int(lease * 1000), self._ttl)
         (reply,) = await self._sender.send([call])
         if isinstance(reply, ReplyError):
-            raise self._sender.error(reply) if reply.passing else reply
+            raise self._sender.error(reply) if reply.passing or reply.full else reply
         next_ms, *given = reply
         members = [it.decode(errors="replace") for it in given[::2]]
         read = [(member, _message(body)) for member, body in zip(members, given[1::2], strict=True)]

@@ -11,6 +11,8 @@ _UNFIT = frozenset(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN"))
 _KEYS_MOVE = "TRYAGAIN"
 #: The refusal of one that has as many clients as it may: it hangs up then.
 _FULL = "max number of clients"
+#: Codes of a server that takes no writes now: its memory or its disk is full.
+_NO_WRITES = frozenset(("OOM", "MISCONF"))
 #: What these refusals come from.
 _MEANING = {
     "READONLY": "it is a replica: name the primary, or an address that follows it",
@@ -31,6 +33,11 @@ class ReplyError(Exception):
     def unfit(self) -> bool:
         """Whether the server cannot serve now, whatever the command."""
         return self.code in _UNFIT or str(self).startswith(_FULL)
+
+    @property
+    def full(self) -> bool:
+        """Whether the server takes no writes now."""
+        return self.code in _NO_WRITES
 
     @property
     def passing(self) -> bool:

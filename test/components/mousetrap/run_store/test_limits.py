@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from mousetrap.jobs import Done, Failure, Job, RetryLater, signed_message
+from mousetrap.jobs import Done, Failure, Job, RetryLater, StoreFull, signed_message
 from mousetrap.pipeline import LimitAt
 from mousetrap.run_store import (
     ClaimRequest,
@@ -495,6 +495,23 @@ async def test_a_call_that_fails_by_itself_is_no_store_that_is_away(store_url: s
 
         with pytest.raises(ReplyError, match="WRONGTYPE"):
             await taken(store)
+
+
+async def test_a_full_store_is_one_that_is_away(store_url: str) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        (claim,) = await claimed(store, one, limits=[at_most(1)])
+        await waiting(store, two, limits=[at_most(1)])
+        await decided(store, one, claim)
+        with console(store_url) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(StoreFull):
+                    await taken(store)
+            finally:
+                client.config_set("maxmemory", 0)
+
+        assert ids(await taken(store)) == [two.id]
 
 
 async def test_keys_that_no_one_holds_are_kept_by_no_stage(store_url: str) -> None:
