@@ -15,7 +15,7 @@ from chaos.linearizability import Operation
 Answer = TypeVar("Answer")
 
 #: Answers of a call that has had no effect, this time.
-_REFUSALS = frozenset(("stale", "over", "unlocked", "lost", "Busy", "Locked", "Decided", "Over"))
+_REFUSALS = frozenset(("stale", "over", "unlocked", "lost", "Busy", "Locked", "Limited", "Decided", "Over"))
 #: A call that took less was sent once. More calls that may have happened twice would be too many orders.
 _RECONNECTED_S = 0.1
 

@@ -37,7 +37,7 @@ class Job(NamedTuple):
     """What the store knows of a job."""
 
     fence: int = 0
-    #: new, running, released, waiting (for a lock), retrying or ended.
+    #: new, running, released, waiting (for a lock or a limit), retrying or ended.
     state: str = "new"
     attempt: int = 0
     worker: str = ""
@@ -173,6 +173,7 @@ _ANSWERS = {
         "Granted": _granted,
         "Busy": _busy,
         "Locked": _locked,
+        "Limited": _locked,
         "Decided": _decided_before,
         "Over": _nothing_to_do,
     },

@@ -15,7 +15,7 @@ from chaos.controlled import Controlled
 from chaos.effects import Effect
 from chaos.history import DeadLetter, History, StoredRun
 from chaos.ledger import Line
-from chaos.workload import QUEUES, Work
+from chaos.workload import LIMITED, QUEUES, Work
 from mousetrap.job_queue import connect
 from mousetrap.jobs import Claim, ClaimQueue, JobUndecodable, dead_queue, decode
 from mousetrap.run_store import RunStore, open_store
@@ -28,6 +28,8 @@ from support.valkey import administrator, console
 #: Seconds for queues to be empty.
 _EMPTY_TIMEOUT_S = 60.0
 _EMPTY_LOOKS, _BETWEEN_LOOKS_S = 2, 1.0
+#: The same for limits to be free: some leases.
+_LIMITS_TIMEOUT_S = 15.0
 #: Runs that are asked for at once; each of them has a connection of its own.
 _AT_ONCE = 8
 #: Runs by when something was put for them; and the key of each one's payloads, on one server and in a cluster.
@@ -82,6 +84,7 @@ async def collect(
 ) -> History:
     """The history, once the queues are empty or the timeout is over."""
     depths = await settled_depths(broker, broker_url, store_url)
+    limits = await settled_limits(store_url)
     async with open_store(store_url, retention=7200.0) as store:
         known = {line.run for line in ledger} | await _listed(store)
         runs = await _runs(store, known)
@@ -97,6 +100,7 @@ async def collect(
         effects=effects,
         dead=tuple(dead),
         depths=depths,
+        limits=limits,
         payloads=_with_payloads(store_url),
         eternal=_eternal(store_url),
         logs=logs,
@@ -197,6 +201,26 @@ async def _depths(broker: Controlled | None, broker_url: str, store_url: str) ->
     vhost = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
     depths = await asyncio.to_thread(messages_in, broker, vhost)
     return {name: count for name, count in depths.items() if not name.endswith(".dead")}
+
+
+async def settled_limits(store_url: str) -> dict[str, tuple[int, int]]:
+    """How many jobs hold places of each stage with a limit, and how many wait, once there are none or that time is over."""
+    if "," in store_url:
+        return {}  # a cluster keeps no limits
+    deadline = time.monotonic() + _LIMITS_TIMEOUT_S
+    async with open_store(store_url, retention=7200.0) as store:
+        while True:
+            found = {place: await _limit(store, place) for place in LIMITED}
+            if not any(map(any, found.values())) or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(_BETWEEN_LOOKS_S)
+
+
+async def _limit(store: RunStore, place: str) -> tuple[int, int]:
+    keys, _ = await store.limit_keys(place, "n")
+    held = sum([(await store.limit_key(key)).running for key in keys])
+    waiting = await store.waiting_for_limits([place])
+    return held, waiting[place]
 
 
 def messages_in(broker: Controlled, vhost: str = "/") -> dict[str, int]:

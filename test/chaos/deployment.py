@@ -15,7 +15,7 @@ from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from chaos.calls import read_calls
-from chaos.collect import collect, left_open, settled_depths
+from chaos.collect import collect, left_open, settled_depths, settled_limits
 from chaos.control import open_control
 from chaos.controlled import Controlled
 from chaos.effects import Effects
@@ -261,7 +261,9 @@ class Deployment:
         self.wait_for_end(sorted(self._forgotten), _REST_OF_FORGOTTEN)
         self.pool.wait_until_up()
         # What was called off while it waited for its next attempt comes round once more, and somebody must take it.
-        return asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
+        depths = asyncio.run(settled_depths(self.broker, self.broker_url, self.store.url))
+        asyncio.run(settled_limits(self.store.url))  # while somebody takes from the lines
+        return depths
 
     def _processes(self) -> list[Process]:
         schedulers = self.schedulers.all if self.schedulers else []

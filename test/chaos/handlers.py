@@ -140,6 +140,12 @@ async def locked(work: Work, context: Context[Tools]) -> Work:
         return work.next()
 
 
+async def limited(work: Work, context: Context[Tools]) -> Work:
+    with attempt(work, context):
+        await asyncio.sleep(work.seconds)
+        return work.next()
+
+
 def isolated(work: Work, context: Context[Tools]) -> Work:
     with attempt(work, context):
         time.sleep(work.seconds)
@@ -199,13 +205,13 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     handler.__name__: handler
     for handler in (
         *(plain, chained, flaky, slow, delayed, poison, queued_off, running_off, delayed_off, expiring),
-        *(later, large, locked, isolated, killer, eater, isolated_killer, doomed, blocker, ticked),
+        *(later, large, locked, limited, isolated, killer, eater, isolated_killer, doomed, blocker, ticked),
     )
 }
 
 
-def bindings(tools: Tools, folder: Path) -> list[Binding]:
-    """Every stage of every kind, bound."""
+def bindings(tools: Tools, folder: Path, *, limits: bool = True) -> list[Binding]:
+    """Every stage of every kind, bound. A store that is a cluster keeps no limits: no worker of a stage with one starts there."""
     return [
         Binding(
             pipeline=kind.pipeline,
@@ -216,4 +222,5 @@ def bindings(tools: Tools, folder: Path) -> list[Binding]:
         )
         for name, kind in KINDS.items()
         for stage in kind.pipeline.stages
+        if limits or not stage.limit
     ]

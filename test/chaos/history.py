@@ -47,6 +47,8 @@ class History:
     dead: tuple[DeadLetter, ...]
     #: Messages of any sort, ready, unacknowledged or on their way between queues, in each queue but the dead ones.
     depths: Mapping[str, int]
+    #: Of each stage with a limit: how many jobs hold its places, and how many wait for one.
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Keys of the store that never expire.
     eternal: tuple[str, ...] = ()
     #: Runs of which payloads are left after a sweep.

@@ -9,6 +9,7 @@ from chaos.calls import by_job
 from chaos.claims import Job, step
 from chaos.history import History, StoredRun
 from chaos.ledger import Line
+from chaos.limits import overfull
 from chaos.linearizability import explain
 from chaos.scheduler import TICKED
 from chaos.workload import KINDS, PAYLOAD_CANARY, SIGNING_CANARY, Kind
@@ -254,6 +255,19 @@ def no_two_held_a_lock_at_once(history: History) -> Iterator[str]:
                 yield f"runs {first.run} and {second.run} held lock {key} together for {end - begin:.3f} s"
 
 
+def no_more_than_a_limit_ran_at_once(history: History) -> Iterator[str]:
+    """Of a kind with a limit, but for attempts whose lease may have ended and those that another worker took over."""
+    for kind, most, runs in overfull(history):
+        yield f"{len(runs)} runs of the kind {kind} ran at once, and {most} is the most: {', '.join(runs)}"
+
+
+def limits_have_all_their_room_at_the_end(history: History) -> Iterator[str]:
+    """What dead workers held has come back, and nobody stands in a line."""
+    for stage, (held, waiting) in sorted(history.limits.items()):
+        if held or waiting:
+            yield f"at the end {held} jobs hold places of {stage}, and {waiting} stand in its lines"
+
+
 def timelines_end_once(history: History) -> Iterator[str]:
     """One end, and nothing after it."""
     for run, stored in sorted(history.runs.items()):
@@ -342,6 +356,8 @@ INVARIANTS: Mapping[str, Invariant] = {
         rejected_runs_did_nothing,
         nothing_began_too_early,
         no_two_held_a_lock_at_once,
+        no_more_than_a_limit_ran_at_once,
+        limits_have_all_their_room_at_the_end,
         timelines_end_once,
         every_key_has_a_time_to_live,
         no_secret_is_in_a_log,

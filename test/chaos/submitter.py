@@ -41,6 +41,8 @@ _RETENTION, _CONFIRM = 7200.0, 5.0
 _SEARCH_INTERVAL_S, _OLD_S = 2.0, 6.0
 #: Orders, by their last digit, whose caller takes a refusal for an answer; and those whom a dead caller never asks again for.
 _GIVES_UP, _FORGOTTEN = (3, 7), (1, 3, 5)
+#: The wire format since which a run meets the limits of its stages.
+_FIRST_WITH_LIMITS = 5
 
 
 class _Queue(PointedQueue):
@@ -117,7 +119,9 @@ class Caller:
                 return
 
 
-async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, rate: float) -> None:
+async def submit_all(
+    folder: Path, broker_url: str, store_url: str, seed: int, rate: float, *, has_limits: bool
+) -> None:
     """Submits until SIGTERM."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
@@ -132,7 +136,8 @@ async def submit_all(folder: Path, broker_url: str, store_url: str, seed: int, r
     ):
         ledger = folder / "ledger.jsonl"
         caller = Caller(_Store(store, trap), _Queue(queue, trap), Ledger(ledger))
-        planned = partial(orders, seed, in_a_cluster="," in store_url)
+        is_cluster = "," in store_url
+        planned = partial(orders, seed, locks=not is_cluster, limits=not is_cluster and has_limits)
         await _at_a_rate(caller, _left(ledger, seed, planned), rate, stop)
 
 
@@ -179,4 +184,7 @@ if __name__ == "__main__":
     log_to_stderr("INFO", "text")
     folder, broker_url, store_url, seed, rate, new_runs = sys.argv[1:]
     import_module("mousetrap.jobs.job").NEW_RUNS = int(new_runs)  # type: ignore[attr-defined]
-    asyncio.run(submit_all(Path(folder), broker_url, store_url, int(seed), float(rate)))
+    has_limits = int(new_runs) >= _FIRST_WITH_LIMITS
+    asyncio.run(
+        submit_all(Path(folder), broker_url, store_url, int(seed), float(rate), has_limits=has_limits)
+    )

@@ -63,6 +63,30 @@ def granted(worker: str, number: int, fence: int, at: float) -> list[Entry]:
     return called(number, at, asked, asked._replace(answer="Granted", granted=fence))
 
 
+def limited(*runs: str, at: float, until: float, lease: float = 3.0) -> Spoil:
+    """Attempts of runs with a limit that all ran for that time, each with its claim."""
+    lines: list[Line] = []
+    calls: list[Entry] = []
+    for number, run in enumerate(runs):
+        about = {"stage": "step1", "job": f"limited job of {run}", "attempt": 1, "fence": 1, "worker": "w"}
+        lines += [
+            line("begun", run, "limited", at, asked=at - 0.1, **about),
+            line("done", run, "limited", until, asked=at - 0.1, **about),
+        ]
+        asked = Asked("claim", "w", 1, lease=lease)
+        entry = Entry(
+            worker="w",
+            number=int(at * 100) + number,
+            at=at - 0.1,
+            job=f"limited job of {run}",
+            run=run,
+            asked=asked,
+        )
+        answered = msgspec.structs.replace(entry, at=at, asked=asked._replace(answer="Granted", granted=1))
+        calls += [entry, answered]
+    return lambda history: replace(history, ledger=(*history.ledger, *lines), calls=(*history.calls, *calls))
+
+
 def decision(worker: str, number: int, fence: int, at: float) -> list[Entry]:
     asked = Asked("decide", worker, 1, fence=fence, outcome="GiveUp" if number else "Done")
     return called(number, at, asked, asked._replace(answer="recorded"))
@@ -283,6 +307,17 @@ BAD: list[tuple[str, str, Spoil]] = [
         "two",
         with_lines(*under_lock("p", 20.0, job="one"), *under_lock("d", 20.05, job="two")),
     ),
+    ("no_more_than_a_limit_ran_at_once", "three of two", limited("p", "d", "x", at=40.0, until=41.0)),
+    (
+        "limits_have_all_their_room_at_the_end",
+        "a place of a dead worker",
+        lambda history: replace(history, limits={"limited.step1": (1, 0)}),
+    ),
+    (
+        "limits_have_all_their_room_at_the_end",
+        "one in a line",
+        lambda history: replace(history, limits={"limited.step1": (0, 1)}),
+    ),
     (
         "fences_only_grow",
         "of a lock",
@@ -337,6 +372,42 @@ def test_a_tick_with_its_run_breaks_nothing() -> None:
     run = run_id_of_tick(SCHEDULE, 0, 1_000)
     history = with_lines(*taken(run, "ticked", 1.0))(replace(GOOD, schedules=(TICKED_ONCE,)))
     assert "each_tick_started_one_run" not in breaches(history)
+
+
+def test_as_many_as_a_limit_has_room_for_break_nothing() -> None:
+    history = limited("p", "d", at=40.0, until=41.0)(limited("x", at=41.1, until=42.0)(GOOD))
+    assert "no_more_than_a_limit_ran_at_once" not in breaches(history)
+
+
+def test_one_whose_lease_has_ended_has_no_room_any_more() -> None:
+    cut_off = limited("p", "d", at=40.0, until=49.0, lease=3.0)
+    assert "no_more_than_a_limit_ran_at_once" not in breaches(
+        limited("x", at=43.0, until=44.0)(cut_off(GOOD))
+    )
+
+
+def test_one_whose_lease_was_renewed_has_room() -> None:
+    def renewed(history: History) -> History:
+        asked = Asked("renew", "", 1, fence=1, lease=3.0)
+        entry = Entry(worker="w", number=200, at=42.0, job="limited job of p", run="p", asked=asked)
+        answered = msgspec.structs.replace(entry, at=42.1, asked=asked._replace(answer="kept"))
+        return replace(history, calls=(*history.calls, entry, answered))
+
+    both = limited("p", at=40.0, until=49.0)(limited("d", "x", at=43.5, until=44.0)(GOOD))
+    assert "no_more_than_a_limit_ran_at_once" not in breaches(both)
+    assert "no_more_than_a_limit_ran_at_once" in breaches(renewed(both))
+
+
+def test_one_that_was_taken_over_has_no_room_any_more() -> None:
+    def taken_over(history: History) -> History:
+        asked = Asked("claim", "v", 1, redelivered=True, lease=3.0)
+        entry = Entry(worker="v", number=0, at=40.5, job="limited job of p", run="p", asked=asked)
+        answered = msgspec.structs.replace(entry, at=40.6, asked=asked._replace(answer="Granted", granted=2))
+        return replace(history, calls=(*history.calls, entry, answered))
+
+    both = limited("p", at=40.0, until=42.0)(limited("d", "x", at=41.0, until=42.0)(GOOD))
+    assert "no_more_than_a_limit_ran_at_once" in breaches(both)
+    assert "no_more_than_a_limit_ran_at_once" not in breaches(taken_over(both))
 
 
 def test_a_run_whose_end_was_forgotten_may_stand_as_it_was() -> None:

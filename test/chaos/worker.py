@@ -21,13 +21,13 @@ from chaos.pointed import PointedQueue, PointedStore
 from chaos.points import Trap
 from chaos.skew import set_wrong
 from chaos.tools import Tools
-from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS, WINDOW
+from chaos.workload import PAYLOADS, QUEUES, SIGNING_KEYS, SPARE_S, WINDOW
 from mousetrap.job_queue import QueueOptions, connect
 from mousetrap.run_store import open_store
 from mousetrap.serve_worker.orders import OrdersFollower
 from mousetrap.signing import Keyring
 from mousetrap.telemetry import log_to_stderr
-from mousetrap.worker import Pauses, Stop, WorkerOptions, fan_out, run_worker
+from mousetrap.worker import Pauses, Stop, WorkerOptions, endings, fan_out, run_worker
 
 #: Seconds. Short, so that a schedule of faults reaches the ends of leases and timeouts.
 LEASE, CONFIRM, GRACE, RETENTION = 3.0, 5.0, 8.0, 7200.0
@@ -43,7 +43,7 @@ def main() -> int:
 async def work(folder: Path, broker_url: str, store_url: str) -> bool:
     """Works until asked to stop; whether all that was begun is finished."""
     stop, loop = Stop(), asyncio.get_running_loop()
-    fan_out.WINDOW = WINDOW
+    fan_out.WINDOW, endings.SPARE_MIN_S = WINDOW, SPARE_S
     trap = Trap(folder / f"trap.{os.getpid()}", broker_url)
     loop.add_signal_handler(signal.SIGTERM, stop.ask)
     loop.add_signal_handler(signal.SIGUSR1, trap.set)
@@ -64,7 +64,13 @@ async def work(folder: Path, broker_url: str, store_url: str) -> bool:
         following = asyncio.ensure_future(OrdersFollower(control, name, QUEUES, pauses, stop).follow())
         try:
             return await run_worker(
-                PointedQueue(queue, trap), store, bindings(tools, folder), options, stop, None, pauses
+                PointedQueue(queue, trap),
+                store,
+                bindings(tools, folder, limits="," not in store_url),
+                options,
+                stop,
+                None,
+                pauses,
             )
         finally:
             following.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mousetrap.payloads import PayloadOptions
-from mousetrap.pipeline import All, Each, Gathered, Lock, Many, Pipeline, Stage
+from mousetrap.pipeline import All, AtMost, Each, Gathered, Lock, Many, Pipeline, Stage
 from mousetrap.retry import RetryPolicy
 
 #: Must never be seen in a log: it travels in every payload, and another one signs every message.
@@ -25,6 +25,8 @@ RATE = 6.0
 POISON, REPEATED = 33, 100
 #: Characters of a child's output, and children that a worker opens at once: by default 500, which are few windows.
 OUTPUT_SIZE, WINDOW = 1_000, 100
+#: Seconds until the message of a job that stands in a line comes again, at least: by default a minute, for which each rest would wait.
+SPARE_S = 6.0
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     #: Which lock the locked ones need.
     key: str = ""
+    #: By which of these the limited ones are served in turn.
+    lane: str = ""
     secret: str = PAYLOAD_CANARY
     #: Makes a payload large.
     text: str = ""
@@ -100,11 +104,14 @@ def _kind(
     *,
     policy: RetryPolicy | None = None,
     lock: Lock | None = None,
+    limit: AtMost | None = None,
     **more: Any,
 ) -> Kind:
     retry = policy or RetryPolicy(attempts=None, base=0.05, cap=0.4)
     chain = tuple(
-        Stage(name=f"step{n}", queue=f"{name}_{n}", input=Work, output=Work, retry=retry, lock=lock)
+        Stage(
+            name=f"step{n}", queue=f"{name}_{n}", input=Work, output=Work, retry=retry, lock=lock, limit=limit
+        )
         for n in range(1, stages + 1)
     )
     return Kind(pipeline=Pipeline(name=name, description=f"Runs of the kind {name}.", stages=chain), **more)
@@ -157,6 +164,8 @@ KINDS: Mapping[str, Kind] = {
     "later": _kind("later", 2, share=6, later=(0.2, 4.0)),
     "large": _kind("large", 2, share=6),
     "locked": _kind("locked", share=6, seconds=(0.02, 0.2), lock=Lock(name="chaos", by="key")),
+    # So many come, and take so long, that some wait at all times.
+    "limited": _kind("limited", share=6, seconds=(0.5, 2.0), limit=AtMost(2, fair="lane")),
     "isolated": _kind("isolated", share=4, seconds=(0.0, 0.3), isolated=True),
     # From here on: runs that are faults.
     "killer": _kind("killer", ends=frozenset({"failed"}), reason="crash-loop", begins=5),
@@ -185,6 +194,13 @@ KINDS: Mapping[str, Kind] = {
 PIPELINES = {kind.pipeline.name: kind.pipeline for kind in KINDS.values()}
 
 QUEUES = sorted(stage.queue for kind in KINDS.values() for stage in kind.pipeline.stages)
+#: The stages with a limit, as the store names them.
+LIMITED = sorted(
+    f"{kind.pipeline.name}.{stage.name}"
+    for kind in KINDS.values()
+    for stage in kind.pipeline.stages
+    if stage.limit
+)
 #: Those of children, and those of joins.
 CHILDREN_QUEUES, JOIN_QUEUES = (
     frozenset(kind.pipeline.stages[place].queue for kind in KINDS.values() if kind.children)
@@ -192,11 +208,18 @@ CHILDREN_QUEUES, JOIN_QUEUES = (
 )
 
 
-def orders(seed: int, *, in_a_cluster: bool = False) -> Iterator[Order]:
-    """Runs without end; the same seed gives the same ones, by the same names. In a cluster none has a lock: it keeps no locks."""
+def orders(seed: int, *, locks: bool = True, limits: bool = True) -> Iterator[Order]:
+    """Runs without end; the same seed gives the same ones, by the same names.
+
+    A store that is a cluster keeps no locks and no limits, and runs of the version before meet no limit.
+    """
     chance = random.Random(f"orders of {seed}")
     names = [
-        name for name, kind in KINDS.items() if kind.share and not (in_a_cluster and kind.pipeline.first.lock)
+        name
+        for name, kind in KINDS.items()
+        if kind.share
+        and (locks or not kind.pipeline.first.lock)
+        and (limits or not kind.pipeline.first.limit)
     ]
     shares = [KINDS[name].share for name in names]
     number = 0
@@ -213,6 +236,7 @@ def order(kind: str, number: int, chance: random.Random, *, mark: str) -> Order:
         kind=kind,
         seconds=round(chance.uniform(*one.seconds), 3),
         key=chance.choice("abc") if one.pipeline.first.lock else "",
+        lane=chance.choice("abc") if one.pipeline.first.limit else "",
         text=kind[0] * TEXT_SIZE if kind == "large" else "",
         children=one.children,
     )

@@ -21,7 +21,7 @@ _ANCHOR_MIN_S, _ANCHOR_MAX_S = 10.0, 600.0
 _SOON_S = 0.01
 #: The same until the message of a job that stands in a line comes again: half of the time that it has waited, between these two, and
 #: no more than a quarter of the time that runs are remembered.
-_SPARE_MIN_S, _SPARE_MAX_S, _SPARE_SHARE = 60.0, 1_800.0, 0.25
+SPARE_MIN_S, _SPARE_MAX_S, _SPARE_SHARE = 60.0, 1_800.0, 0.25
 
 
 class Publish(msgspec.Struct, frozen=True, gc=False):
@@ -191,5 +191,5 @@ def waiting(claim: Busy | Locked, job: Job, *, spare: bool = False) -> Ending:
 
 def standing(claim: Limited, job: Job, retention_s: float) -> StandInLine:
     """The ending of a job over a limit."""
-    pause = min(_SPARE_MAX_S, _SPARE_SHARE * retention_s, max(_SPARE_MIN_S, claim.seconds / 2))
+    pause = min(_SPARE_MAX_S, _SPARE_SHARE * retention_s, max(SPARE_MIN_S, claim.seconds / 2))
     return StandInLine(job, pause, claim.place, claim.in_line)

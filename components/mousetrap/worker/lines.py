@@ -214,6 +214,7 @@ class Lines:
         handler = attempt.handler
         if handler is None or handler.stage.limit is None:
             return
+        # Also one that went to its line: that has its message only now, and a look just before put the next one off by a second.
         self._asked.set()
         lined = isinstance(attempt.claim, Granted) and attempt.claim.lined
         if attempt.is_settled and (lined or attempt.is_woken):

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import msgspec
+import pytest
 
 from mousetrap.handlers import Binding
 from mousetrap.pipeline import AtMost, Pipeline, Rate, Stage
@@ -16,6 +17,7 @@ LARGE, SMALL, KEYS, PLACES, WORK_S = 60, 6, 10, 3, 1.0
 
 class Order(msgspec.Struct, frozen=True):
     customer: str = ""
+    seconds: float = 0.0
 
 
 def charging(limit: Any) -> Pipeline:
@@ -73,3 +75,28 @@ async def test_small_keys_wait_no_longer_for_a_large_one_and_no_place_stays_free
     assert max(waits[f"c{KEYS - 1}"]) < 2.0 * WORK_S
     # Each three of the large one begin as the last three end.
     assert max(waits["large"]) < (LARGE / PLACES) * WORK_S * 1.1
+
+
+@pytest.mark.parametrize("after_ms", [44.5, 45.0, 45.5, 46.0])
+async def test_a_job_begins_at_once_though_its_line_has_its_message_only_after_the_last_look(
+    world: World, after_ms: float
+) -> None:
+    """The first ends in the other worker, which looks, while the second is on its way to its line: 50 ms after it was submitted."""
+    moments: list[float] = []
+
+    async def charge(order: Order) -> str:
+        moments.append(world.time)
+        await asyncio.sleep(order.seconds)
+        moments.append(world.time)
+        return ""
+
+    pipeline = charging(AtMost(1))
+    for _ in range(2):
+        world.serve(Binding(pipeline=pipeline, stage="charge", handler=charge))
+    await world.submit(pipeline, Order(seconds=0.05))
+    await world.advance(seconds=after_ms / 1000)
+    await world.submit(pipeline, Order())
+    await world.settle()
+
+    _, first_ended, second_began, _ = moments
+    assert second_began - first_ended < 0.1

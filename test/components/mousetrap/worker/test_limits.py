@@ -210,7 +210,7 @@ async def test_a_worker_that_drains_leaves_those_in_line_to_others(queue_url: st
 async def test_a_store_that_forgets_its_lines_loses_no_job(
     queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.worker.endings._SPARE_MIN_S", 1.0)
+    monkeypatch.setattr("mousetrap.worker.endings.SPARE_MIN_S", 1.0)
     till = Till()
     async with workbench_for(orders(AtMost(1)), queue_url, store_url) as bench:
         runs = await submitted(bench, Order("a", 1), Order("a", 2), Order("a", 3))
@@ -225,7 +225,7 @@ async def test_a_store_that_forgets_its_lines_loses_no_job(
 async def test_the_message_that_comes_again_makes_no_second_dead_letter(
     queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousetrap.worker.endings._SPARE_MIN_S", 1.0)
+    monkeypatch.setattr("mousetrap.worker.endings.SPARE_MIN_S", 1.0)
     till = Till()
     till.failing.add(2)
     pipeline = orders(AtMost(1), retry=RetryPolicy(attempts=1))
@@ -327,7 +327,7 @@ async def test_a_chain_in_place_waits_at_a_stage_with_a_limit(queue_url: str, st
 async def test_a_message_that_is_damaged_in_its_line_costs_no_other_and_its_job_runs(
     queue_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mousetrap.worker.endings._SPARE_MIN_S", 1.0)
+    monkeypatch.setattr("mousetrap.worker.endings.SPARE_MIN_S", 1.0)
     till = Till()
     async with workbench_for(orders(AtMost(1)), queue_url, store_url) as bench:
         runs = await submitted(bench, *(Order("a", number) for number in range(3)))
