@@ -1,28 +1,23 @@
 """Subscribes to queues, and subscribes again after a loss."""
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from mousetrap.job_queue.amqp.connection import Connection, open_channel, open_connection
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.deliveries import OpenDeliveries
-from mousetrap.job_queue.errors import explain
-from mousetrap.job_queue.link import BACKOFF, Link
+from mousetrap.job_queue.link import Link
+from mousetrap.job_queue.resubscriber import Resubscriber
 from mousetrap.job_queue.topology.declare import REDECLARE_DELAY_S, declare
 from mousetrap.job_queue.topology.topology import Topology
 from mousetrap.jobs import Delivery, Subscription, queues_of
-from mousetrap.shutdown import end_tasks
 
 #: After so long without a delivery the channel is replaced. A quorum queue that is deleted and declared again within
 #: milliseconds leaves a consumer that RabbitMQ 3.10 neither cancels nor serves: what it should get counts as delivered, and
 #: nothing in AMQP shows it. Closing the channel gives that back. It costs five small requests each half minute, and none
 #: while there is work.
 _QUIET_S = 30.0
-
-_log = logging.getLogger("mousetrap.job_queue")
 
 
 class Consumer:
@@ -74,20 +69,20 @@ class RabbitSubscription:
         prefetch: int,
         receive: Callable[[Delivery], None],
     ) -> None:
-        self._link = link
         self._topology = topology
         self.queue = queue
         self._prefetch = prefetch
         self._receive = receive
         self._deliveries: OpenDeliveries | None = None
-        self._failures = 0
         self._begun = asyncio.Event()
-        self._subscribing = asyncio.create_task(self._keep_subscribed(), name=f"mousetrap consume {queue}")
+        self._subscribing = Resubscriber(
+            link, queue, self._receive_until_lost, least_pause_s=REDECLARE_DELAY_S
+        )
 
     @property
     def ended(self) -> bool:
         """Whether it was stopped and all its deliveries are settled."""
-        return self._subscribing.done() and (self._deliveries is None or not self._deliveries.open)
+        return self._subscribing.ended and (self._deliveries is None or not self._deliveries.open)
 
     @property
     def waiting_since(self) -> int:
@@ -104,25 +99,9 @@ class RabbitSubscription:
 
     async def abandon(self) -> None:
         """Stops subscribing, and sends the acknowledgements that are due."""
-        await end_tasks(self._subscribing)
+        await self._subscribing.end()
         if self._deliveries is not None:
             self._deliveries.flush()
-
-    async def _keep_subscribed(self) -> None:
-        lost = None
-        while True:
-            connection = await self._link.wait(other_than=lost)
-            try:
-                error = await self._receive_until_lost(connection)
-            except Exception as raised:  # noqa: BLE001  whatever closed the channel, the task goes on
-                error = raised
-            if not connection.is_open:
-                lost = connection  # the link logs it, and opens the next one
-                continue
-            self._failures += 1
-            if self._failures == 1:
-                _log.warning("queue %s: %s; subscribing until it works", self.queue, explain(error))
-            await asyncio.sleep(REDECLARE_DELAY_S + BACKOFF.pause(self._failures, random.random()))
 
     async def _receive_until_lost(self, connection: Connection) -> Exception:
         channel = await open_channel(connection)
@@ -138,9 +117,7 @@ class RabbitSubscription:
         self._deliveries = OpenDeliveries(self.queue, channel, self._receive)
         await self._deliveries.begin(self._prefetch)
         self._begun.set()
-        if self._failures:
-            _log.info("queue %s: subscribed again", self.queue)
-            self._failures = 0
+        self._subscribing.subscribed()
         return self._deliveries
 
 

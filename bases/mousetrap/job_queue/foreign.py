@@ -1,9 +1,7 @@
 """Takes and sends messages of another system's form."""
 
 import asyncio
-import logging
 import os
-import random
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,17 +22,15 @@ from mousetrap.job_queue.amqp.connection import (
 from mousetrap.job_queue.amqp.frames import MAX_NAME_BYTES
 from mousetrap.job_queue.broker_status import BrokerStatus
 from mousetrap.job_queue.errors import explain, is_missing, silence_pika
-from mousetrap.job_queue.link import BACKOFF, Link
+from mousetrap.job_queue.link import Link
+from mousetrap.job_queue.resubscriber import Resubscriber
 from mousetrap.jobs import PublishUnconfirmed, QueueFull, QueueOptions, Unroutable
-from mousetrap.shutdown import end_tasks
 
 _PERSISTENT = 2
 #: For the broker to confirm that it delivers no more.
 _CANCEL_TIMEOUT_S = 5.0
 
 _DELETED = "the broker stopped delivering, most often because the queue was deleted"
-
-_log = logging.getLogger("mousetrap.job_queue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +155,12 @@ class _Subscription:
     """
 
     def __init__(self, link: Link[Connection], queue: str, prefetch: int, receive: Receive) -> None:
-        self._link, self._queue, self._prefetch, self._receive = link, queue, prefetch, receive
+        self._queue, self._prefetch, self._receive = queue, prefetch, receive
         self._channel: Any = None
-        self._failures = 0
-        self._task = asyncio.create_task(self._keep_subscribed(), name=f"mousetrap consume {queue}")
+        self._subscribing = Resubscriber(link, queue, self._receive_until_lost, why=_why)
 
     async def stop(self) -> None:
-        await end_tasks(self._task)
+        await self._subscribing.end()
         channel = self._channel
         try:
             async with asyncio.timeout(_CANCEL_TIMEOUT_S):
@@ -174,22 +169,6 @@ class _Subscription:
         except Exception:  # noqa: BLE001  whatever closed the channel or delayed the answer
             close_channel(channel)  # its deliveries are void, and come again
 
-    async def _keep_subscribed(self) -> None:
-        lost = None
-        while True:
-            connection = await self._link.wait(other_than=lost)
-            try:
-                error = await self._receive_until_lost(connection)
-            except Exception as raised:  # noqa: BLE001  whatever closed the channel, the task goes on
-                error = raised
-            if not connection.is_open:
-                lost = connection  # the link logs it, and opens the next one
-                continue
-            self._failures += 1
-            if self._failures == 1:
-                _log.warning("queue %s: %s; subscribing until it works", self._queue, _why(error))
-            await asyncio.sleep(BACKOFF.pause(self._failures, random.random()))
-
     async def _receive_until_lost(self, connection: Connection) -> Exception:
         channel = self._channel = await open_channel(connection)
         lost: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
@@ -197,9 +176,7 @@ class _Subscription:
         channel.add_on_cancel_callback(lambda _: _resolve(lost, AMQPError(_DELETED)))
         await ask(channel, channel.basic_qos, prefetch_count=self._prefetch)
         await ask(channel, channel.basic_consume, self._queue, _taking(self._queue, self._receive))
-        if self._failures:
-            _log.info("queue %s: subscribed again", self._queue)
-            self._failures = 0
+        self._subscribing.subscribed()
         error = await lost
         close_channel(channel)
         return error
