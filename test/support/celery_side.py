@@ -170,6 +170,10 @@ class BothSides:
         until(lambda: _is_known(run), f"run {run_id} is there", seconds=15)
         return run.wait(60)
 
+    def priority(self, run_id: str) -> int:
+        """That of a run that is there."""
+        return self.client.run(run_id).status().priority
+
     def letters(self, count: int) -> dict[str, str]:
         """By queue and task, the error of each dead letter, once there are so many."""
 

@@ -37,6 +37,20 @@ def test_a_delay_of_a_celery_client_is_done_by_our_worker_once(sides: BothSides)
     assert sides.done() == ["triple 5", "triple 6"]
 
 
+def test_the_priority_of_a_celery_call_is_its_run_s(sides: BothSides) -> None:
+    sides.start_worker()
+    sides.start_taking()
+    triple = sides.task("triple")
+
+    given: dict[int | None, int] = {None: 4, 2: 4, 7: 7, 9: 9, 255: 9}
+    sent = {there: triple.clone((5,)).apply_async(priority=there).id for there in given}
+    followed = triple.clone((6,)).apply_async(priority=9, link=sides.task("keep", "celery")).id
+
+    for there, run_id in sent.items():
+        assert sides.result(run_id) == 15 and sides.priority(run_id) == given[there]
+    assert sides.result(followed) == 18 and sides.priority(followed) == 9
+
+
 def test_a_caller_with_rpc_gets_its_result_and_its_error(sides: BothSides) -> None:
     sides.start_worker()
     sides.start_taking()

@@ -40,6 +40,8 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     is_base64: bool = False
     #: Where its sender waits for the result.
     reply_to: str = ""
+    #: As its sender gave it, or 0.
+    priority: int = 0
     #: Characters of a body that was too large to keep: the rest was cut off.
     cut_from: int = 0
 
@@ -57,6 +59,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
             body=body,
             is_base64=is_base64,
             reply_to=message.reply_to,
+            priority=message.priority,
         )
 
     @property
@@ -68,7 +71,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
                 "MOUSETRAP_PAYLOAD_MAX_BYTES, and send the task again"
             )
         body = base64.b64decode(self.body) if self.is_base64 else self.body.encode()
-        return read_invocation(self.headers, self.content_type, body, self.reply_to)
+        return read_invocation(self.headers, self.content_type, body, self.reply_to, self.priority)
 
     def shortened(self) -> "Arrived":
         """The message with the start of its body alone, to show what it was."""

@@ -6,7 +6,7 @@ import random
 
 from mousetrap.celery.arrived import FROM_CELERY, REFUSED, Arrived
 from mousetrap.celery.passing import Passing
-from mousetrap.celery_messages import check_follows, is_more
+from mousetrap.celery_messages import check_follows, is_more, run_priority
 from mousetrap.client import UnknownPipeline
 from mousetrap.job_queue import ForeignDelivery
 from mousetrap.jobs import MousetrapError, RecordDamaged, Unroutable
@@ -104,8 +104,12 @@ class Intake:
             await self._submit(arrived.shortened())
 
     async def _submit(self, arrived: Arrived) -> None:
-        submit = self._passing.client.submit
         try:
-            await submit(FROM_CELERY, arrived, id=run_id_of_key("celery", FROM_CELERY.name, arrived.key))
+            await self._submit_as(arrived.key, arrived)
         except RunConflict:  # the same id with another content: both are kept
-            await submit(FROM_CELERY, arrived, id=run_id_of_key("celery", FROM_CELERY.name, arrived.hash))
+            await self._submit_as(arrived.hash, arrived)
+
+    async def _submit_as(self, key: str, arrived: Arrived) -> None:
+        run_id = run_id_of_key("celery", FROM_CELERY.name, key)
+        priority = run_priority(arrived.priority)
+        await self._passing.client.submit(FROM_CELERY, arrived, id=run_id, priority=priority)

@@ -78,6 +78,7 @@ class Passing:
             delay=max(0.0, (call.eta - now).total_seconds()) if call.eta else None,
             expires_in=_left_s(call, now),
             tags=_tags(call),
+            priority=call.priority,
         )
         return run.id
 

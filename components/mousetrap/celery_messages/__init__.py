@@ -4,7 +4,13 @@ from mousetrap.celery_messages.answer import answer_done, answer_failed, answer_
 from mousetrap.celery_messages.arguments import bound
 from mousetrap.celery_messages.declared import Declared, DeclaredWrong, read_declared
 from mousetrap.celery_messages.follow import after_done, after_failed, check_follows, is_more, waited_for
-from mousetrap.celery_messages.invocation import Invocation, NotUnderstood, kept_headers, read_invocation
+from mousetrap.celery_messages.invocation import (
+    Invocation,
+    NotUnderstood,
+    kept_headers,
+    read_invocation,
+    run_priority,
+)
 from mousetrap.celery_messages.sending import Signature, Wire, sent_first, wire_of
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
     "kept_headers",
     "read_declared",
     "read_invocation",
+    "run_priority",
     "sent_first",
     "waited_for",
     "wire_of",

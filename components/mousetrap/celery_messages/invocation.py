@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from mousetrap.shapes import DEFAULT_PRIORITY, HIGHEST_PRIORITY
+
 #: What is read of a message's headers. The others describe who sent it, and differ when the same task is sent again.
 _READ = (
     *("task", "id", "root_id", "parent_id", "group", "retries"),
@@ -42,6 +44,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     chord: Any = None
     #: The queue in which its sender waits for the result; empty where it does not.
     reply_to: str = ""
+    #: Of its run.
+    priority: int = DEFAULT_PRIORITY
 
     @property
     def leads_on(self) -> bool:
@@ -74,8 +78,16 @@ def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name): value if _is_plain(value) else repr(value)[:200] for name, value in headers.items()}
 
 
+def run_priority(priority: int) -> int:
+    """The priority of a run for that of a message: the same from 5 to 9.
+
+    Celery's clients write 0 where a call has none, so that 0 is our default, and nothing that goes before it there comes after it here.
+    """
+    return min(HIGHEST_PRIORITY, max(DEFAULT_PRIORITY, priority))
+
+
 def read_invocation(
-    headers: Mapping[str, Any], content_type: str, body: bytes, reply_to: str = ""
+    headers: Mapping[str, Any], content_type: str, body: bytes, reply_to: str = "", priority: int = 0
 ) -> Invocation:
     """The call in a message. Raises NotUnderstood for one that is no JSON of protocol 2."""
     if content_type != _JSON:
@@ -106,6 +118,7 @@ def read_invocation(
         chain=embedded.chain or (),
         chord=embedded.chord,
         reply_to="" if head.ignore_result else reply_to,
+        priority=run_priority(priority),
     )
 
 

@@ -1,7 +1,7 @@
 """A message is acknowledged once its run is kept."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -76,7 +76,7 @@ async def taken(client: Client, sent: Signature | ForeignMessage, channel: Chann
     intake = Intake(passing)
     if isinstance(sent, Signature):
         wire = wire_of(sent)
-        sent = ForeignMessage(body=wire.body, headers=wire.headers)
+        sent = ForeignMessage(body=wire.body, headers=wire.headers, priority=sent.priority)
     intake.receive(ForeignDelivery("celery", sent, channel, 7))
     await intake.finish()
     return channel
@@ -126,6 +126,18 @@ async def test_a_time_to_begin_and_a_time_to_end_are_the_run_s() -> None:
 
     ((_, _, options),) = client.submitted
     assert 3_000 < options["delay"] <= 3_600 < options["expires_in"] <= 7_200
+
+
+async def test_a_message_s_priority_is_that_of_both_of_its_runs() -> None:
+    client = Client()
+
+    await taken(client, replace(FOLLOWED, priority=9))
+    await taken(client, FOLLOWED)
+
+    assert [(name, options["priority"]) for name, _, options in client.submitted] == [
+        *(("resize", 9), (FROM_CELERY.name, 9)),
+        *(("resize", 4), (FROM_CELERY.name, 4)),
+    ]
 
 
 @pytest.mark.parametrize("eta", [None, timedelta(hours=1)])

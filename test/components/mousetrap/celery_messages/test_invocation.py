@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.serialization import dumps
 
-from mousetrap.celery_messages import NotUnderstood, kept_headers, read_invocation
+from mousetrap.celery_messages import NotUnderstood, kept_headers, read_invocation, run_priority
 
 JSON = "application/json"
 _app = Celery("test", set_as_current=False)
@@ -52,6 +52,18 @@ def test_a_time_without_a_zone_is_utc() -> None:
     call = read_invocation({**headers, "eta": "2026-01-01T12:00:00"}, content_type, body)
 
     assert call.eta == datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"), [(0, 4), (1, 4), (4, 4), (5, 5), (6, 6), (9, 9), (10, 9), (255, 9)]
+)
+def test_a_message_s_priority_is_one_of_our_ten(there: int, here: int) -> None:
+    assert read_invocation(*written(), priority=there).priority == here
+
+
+def test_what_goes_before_another_in_celery_s_queue_comes_after_it_in_none_of_ours() -> None:
+    levels = [run_priority(there) for there in range(256)]
+    assert levels == sorted(levels)
 
 
 @pytest.mark.parametrize(
