@@ -9,28 +9,17 @@ from mousetrap.handlers import Binding
 from mousetrap.jobs import Queue
 from mousetrap.run_store import RunStore
 from mousetrap.shutdown import end_tasks, uncancel
-from mousetrap.telemetry import EventLog, Observers
-from mousetrap.tracing import open_tracer
 from mousetrap.worker.attempts import Attempt, Attempts
-from mousetrap.worker.claims import Claims
 from mousetrap.worker.fan_out import FanOuts
-from mousetrap.worker.joins import Joins
-from mousetrap.worker.large_payloads import LargePayloads
 from mousetrap.worker.lifespans import open_handlers
-from mousetrap.worker.lines import Lines
 from mousetrap.worker.options import WorkerOptions
-from mousetrap.worker.outages import Outages, StoppedWaiting, stopped_by
+from mousetrap.worker.outages import StoppedWaiting, stopped_by
+from mousetrap.worker.parts import Parts, Shared, make_parts, make_shared
 from mousetrap.worker.pauses import Pauses
-from mousetrap.worker.pool import Pool
-from mousetrap.worker.process import Processor
-from mousetrap.worker.run_claimed import ClaimedRunner
 from mousetrap.worker.send_children import ChildSender
-from mousetrap.worker.settle import Settler
 from mousetrap.worker.stats import WorkerStats
 from mousetrap.worker.stop import Stop
-from mousetrap.worker.subscriptions import Subscriptions
-from mousetrap.worker.suspects import SuspectGate
-from mousetrap.worker.turns import DEFECT_PAUSE_S, Alone, Turns
+from mousetrap.worker.turns import DEFECT_PAUSE_S
 
 _log = logging.getLogger("mousetrap.worker")
 
@@ -56,51 +45,32 @@ async def run_worker(
 
     `stats` is kept up to date. `pauses` may change meanwhile.
     """
-    pauses = pauses or Pauses()
-    outages, stats = Outages(options.runtime.chance), stats or WorkerStats()
-    observer = Observers(EventLog(), stats, *options.observers)
-    gate = SuspectGate()
-    sender = ChildSender(queue, options, outages, observer, gate)
+    shared = make_shared(queue, store, options, stats, pauses)
+    outages, observer, hung = shared.outages, shared.observer, shared.stats.hung_handlers
+    sender = ChildSender(queue, options, outages, observer, shared.gate)
     fan_outs = FanOuts(store, sender, outages, options, lambda info: attempts.opening(info))
     try:
-        async with open_handlers(
-            bindings, store, stats.hung_handlers, options, outages, stop, fan_outs
-        ) as handlers:
-            attempts = Attempts(store, handlers, options.lease, observer, pauses)
-            stats.running = attempts.running
-            stats.queues = {(it.pipeline.name, it.stage.name): it.stage.queue for it in handlers}
-            queues = sorted({handler.stage.queue for handler in handlers})
-            payloads = LargePayloads(store.payloads, outages, queues)
-            claims = Claims(store, options, outages, observer, payloads)
-            settler = Settler(queue, options, outages, observer, Joins(store, outages, options.keyring))
-            runner = ClaimedRunner(claims, attempts, payloads, observer, gate, open_tracer(options.name))
-            alone: asyncio.Queue[Alone | None] = asyncio.Queue()
-            lines = Lines(store, attempts, settler, outages, options)
-            turns = Turns(attempts, claims, runner, settler, lines, options, alone.put_nowait)
-            lines.serve(handlers, turns.begin_first, turns.received)
-            stats.prefetched = turns.prefetched
-            processor = Processor(attempts, claims, runner, settler, turns, lines, options)
-            background = [
-                asyncio.create_task(attempts.renew_leases(), name="renew leases"),
-                asyncio.create_task(attempts.stop_cancelled(), name="stop cancelled attempts"),
-            ]
-            try:
-                taking = Subscriptions(queue, queues, options.prefetch, turns, pauses)
-                attempts.room = stats.concurrency = options.concurrency
-                background.append(
-                    asyncio.create_task(Pool(options, attempts, turns, taking, stats).follow(), name="pool")
-                )
-                worker = _Worker(
-                    queue, taking, processor, turns, lines, alone, attempts, options, stats, outages
-                )
-                await _until_known(pauses, stop)
-                background.append(asyncio.create_task(lines.follow(pauses), name="take from lines"))
-                return await worker.run(stop)
-            finally:
-                await end_tasks(*background)
-                await lines.close()
+        async with open_handlers(bindings, store, hung, options, outages, stop, fan_outs) as handlers:
+            attempts = Attempts(store, handlers, options.lease, observer, shared.pauses)
+            return await _run_parts(shared, make_parts(shared, handlers, attempts), stop)
     except StoppedWaiting:
         return True
+
+
+async def _run_parts(shared: Shared, parts: Parts, stop: Stop) -> bool:
+    """Takes messages until the stop, beside what renews leases, looks for cancels and follows the queue."""
+    background = [
+        asyncio.create_task(parts.attempts.renew_leases(), name="renew leases"),
+        asyncio.create_task(parts.attempts.stop_cancelled(), name="stop cancelled attempts"),
+        asyncio.create_task(parts.pool.follow(), name="pool"),
+    ]
+    try:
+        await _until_known(shared.pauses, stop)
+        background.append(asyncio.create_task(parts.lines.follow(shared.pauses), name="take from lines"))
+        return await _Worker(shared, parts).run(stop)
+    finally:
+        await end_tasks(*background)
+        await parts.lines.close()
 
 
 async def _until_known(pauses: Pauses, stop: Stop) -> None:
@@ -121,29 +91,11 @@ class _Worker:
     4. What has begun is finished within the grace period; then it is handed back, and the runners are cancelled.
     """
 
-    def __init__(
-        self,
-        queue: Queue,
-        taking: Subscriptions,
-        processor: Processor,
-        turns: Turns,
-        lines: Lines,
-        alone: "asyncio.Queue[Alone | None]",
-        attempts: Attempts,
-        options: WorkerOptions,
-        stats: WorkerStats,
-        outages: Outages,
-    ) -> None:
-        self._queue = queue
-        self._taking = taking
-        self._processor = processor
-        self._turns = turns
-        self._lines = lines
-        self._alone = alone
-        self._attempts = attempts
-        self._options = options
-        self._stats = stats
-        self._outages = outages
+    def __init__(self, shared: Shared, parts: Parts) -> None:
+        self._queue, self._options = shared.queue, shared.options
+        self._stats, self._outages = shared.stats, shared.outages
+        self._taking, self._processor, self._turns = parts.taking, parts.processor, parts.turns
+        self._lines, self._alone, self._attempts = parts.lines, parts.alone, parts.attempts
         self._busy = 0
         self._runners: set[asyncio.Task[None]] = set()
 
