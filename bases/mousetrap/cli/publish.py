@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from mousetrap.cli.options import AsJson, read_input, seconds, time_of
+from mousetrap.cli.options import AsJson, read_input, time_of
 from mousetrap.cli.session import open_api
+from mousetrap.cli.start_options import Priority, start_options
 
 
 def publish(
@@ -31,25 +32,14 @@ def publish(
     tag: Annotated[
         list[str] | None, typer.Option(help="A word of your own that is shown with them; can be repeated.")
     ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(metavar="0..9", help="Where jobs wait, the highest goes first; 4 is the default."),
-    ] = None,
+    priority: Priority = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a run of each pipeline that takes the topic. Exits 2 when none does, and names the topics that are taken."""
-    from mousetrap.api_client import StartOptions
     from mousetrap.cli.output import print_reply
     from mousetrap.cli.tables.pipelines import begun_table
 
-    options = StartOptions(
-        unique=key,
-        delay=seconds("--delay", delay) if delay else None,
-        at=at,
-        expires_in=seconds("--expires-in", expires_in) if expires_in else None,
-        tags=tuple(tag or ()),
-        priority=priority,
-    )
+    options = start_options(unique=key, delay=delay, at=at, expires_in=expires_in, tag=tag, priority=priority)
     if at:
         time_of("--at", at)
     with open_api(quiet=as_json) as api:

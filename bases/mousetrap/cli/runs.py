@@ -9,6 +9,18 @@ from mousetrap.cli.operations import Limit, Rate, Wait, Why
 from mousetrap.cli.options import AsJson, RunId, read_input, seconds, time_of
 from mousetrap.cli.run_options import SelectedRuns
 from mousetrap.cli.session import open_api
+from mousetrap.cli.start_options import (
+    At,
+    Batch,
+    Delay,
+    ExpiresIn,
+    Input,
+    Key,
+    OwnId,
+    Priority,
+    Tags,
+    start_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,79 +33,38 @@ _LIMIT = 20
 Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN", help="The runs' ids, or their beginnings.")]
 All = Annotated[bool, typer.Option("--all", help="Needed when no option selects runs.")]
 Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+MostWait = Annotated[
+    str | None,
+    typer.Option(metavar="SPAN", help="Follow it for no longer than this; exits 4 when it has not ended."),
+]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Stay until the run has ended.")]
 
 
 def run(
     pipeline: Annotated[str, typer.Argument(help="Its name: the API's /pipelines lists them.")],
-    given: Annotated[
-        str,
-        typer.Option("--input", metavar="JSON|@FILE|-", help="The input; - reads it from standard input."),
-    ] = "{}",
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|-",
-            help='Start a run for each line: {"input": …}, with id, unique, delay, at, expires_in, priority or tags beside it.',
-        ),
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", help="Idempotency key: repeating it gives the first run again.")
-    ] = None,
-    run_id: Annotated[str | None, typer.Option("--id", help="The id that the run will have.")] = None,
-    delay: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="Begin it after this: 90s, 5m, 2h or 3d.")
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Begin it then: ISO 8601 with an offset, as 2026-12-01T08:00+01:00."
-        ),
-    ] = None,
-    expires_in: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN",
-            help="Begin no job of it after this: 90s, 5m, 2h or 3d; a plain number is seconds.",
-        ),
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="A word of your own that is shown with it; can be repeated.")
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(metavar="0..9", help="Where jobs wait, the highest goes first; 4 is the default."),
-    ] = None,
-    wait: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN", help="Follow it for no longer than this; exits 4 when it has not ended."
-        ),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Stay until the run has ended.")
-    ] = True,
+    given: Input = "{}",
+    batch: Batch = None,
+    key: Key = None,
+    run_id: OwnId = None,
+    delay: Delay = None,
+    at: At = None,
+    expires_in: ExpiresIn = None,
+    tag: Tags = None,
+    priority: Priority = None,
+    wait: MostWait = None,
+    follow: Follow = True,
     as_json: AsJson = False,
 ) -> None:
     """Start a run and follow it to its result. Exits 1 when the run fails, 4 when it has not ended within --wait."""
-    from mousetrap.api_client import StartOptions
-
-    options = StartOptions(
-        unique=key,
-        id=run_id,
-        delay=seconds("--delay", delay) if delay else None,
-        at=at,
-        expires_in=seconds("--expires-in", expires_in) if expires_in else None,
-        tags=tuple(tag or ()),
-        priority=priority,
+    options = start_options(
+        unique=key, id=run_id, delay=delay, at=at, expires_in=expires_in, tag=tag, priority=priority
     )
     limit = seconds("--wait", wait) if wait else None
     due = time_of("--at", at) if at else None
     with open_api(quiet=as_json) as api:
         if batch is not None:
-            from mousetrap.cli.batch import start_batch
-
             _check_alone(options, given, wait)
-            start_batch(api, pipeline, batch, as_json=as_json)
+            _start_batch(api, pipeline, batch, as_json)
             return
         reply = api.start(pipeline, read_input(given), options)
         _show_or_follow(api, pipeline, reply, _Following(follow, limit, as_json, _begin(options.delay, due)))
@@ -255,6 +226,12 @@ def _print_run(run: "Run", waiting: "Waiting | None" = None) -> None:
         console.print(traceback_text(run.failure.traceback), soft_wrap=True)
     if run.state == "failed":
         console.print(repair_hints(run, with_story=False))
+
+
+def _start_batch(api: "Api", pipeline: str, batch: str, as_json: bool) -> None:
+    from mousetrap.cli.batch import start_batch
+
+    start_batch(api, pipeline, batch, as_json=as_json)
 
 
 def _check_alone(options: "StartOptions", given: str, wait: str | None) -> None:
