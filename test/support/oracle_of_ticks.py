@@ -1,8 +1,9 @@
 """Finds ticks by walking each minute, slowly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 #: With both, one or no clock changes a year; with changes of half an hour, at midnight, and of a whole day.
@@ -21,33 +22,68 @@ _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 
 def walked_ticks(cron: str, tz: str, begin: datetime, end: datetime) -> list[int]:
     """The ticks from `begin` to before `end`, both in UTC, in milliseconds."""
+    return list(walked_ticks_of([cron], tz, begin, end)[cron])
+
+
+def walked_ticks_of(
+    crons: Sequence[str], tz: str, begin: datetime, end: datetime
+) -> Mapping[str, Sequence[int]]:
+    """The same for several expressions. The minutes of the zone's clock are walked once, and those of the calendar once for all zones."""
+    zone = ZoneInfo(tz)
+    found = _real([cron for cron in crons if _follows_real_time(cron)], zone, begin, end)
+    for cron in crons:
+        if not _follows_real_time(cron):
+            found[cron] = [_instant(wall, zone) for wall in _wall(cron, begin, end)]
+    return {cron: sorted({_ms(at) for at in ticks if begin <= at < end}) for cron, ticks in found.items()}
+
+
+def walked_ticks_of_distances(
+    every: timedelta, anchor: datetime, begin: datetime, end: datetime
+) -> list[int]:
+    """The ticks of a distance of whole minutes from `begin` to before `end`, in milliseconds."""
+    return [_ms(now) for now in _minutes(begin, end) if not (now - anchor) % every]
+
+
+def _follows_real_time(cron: str) -> bool:
     minute, hour, *_ = cron.split()
-    follows_real_time = minute.startswith("*") or hour.startswith("*")
-    found = (
-        _real(cron, ZoneInfo(tz), begin, end) if follows_real_time else _wall(cron, ZoneInfo(tz), begin, end)
-    )
-    return sorted({int(tick.timestamp()) * 1000 for tick in found if begin <= tick < end})
+    return minute.startswith("*") or hour.startswith("*")
 
 
-def _real(cron: str, zone: ZoneInfo, begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Each minute that passes, where the zone's clock shows a matching time."""
+def _minutes(begin: datetime, end: datetime) -> Iterator[datetime]:
     now = begin
     while now < end:
-        if _matches(cron, now.astimezone(zone)):
-            yield now
+        yield now
         now += _MINUTE
 
 
-def _wall(cron: str, zone: ZoneInfo, begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Each minute of a clock that no change touches: a left-out one is the end of its gap, of a repeated one the first counts."""
-    now = begin.replace(tzinfo=None) - timedelta(days=2)
-    while now < end.replace(tzinfo=None) + timedelta(days=2):
-        if _matches(cron, now):
-            yield _instant(now, zone)
-        now += _MINUTE
+def _ms(at: datetime) -> int:
+    return int(at.timestamp()) * 1000
+
+
+def _real(
+    crons: Sequence[str], zone: ZoneInfo, begin: datetime, end: datetime
+) -> dict[str, Sequence[datetime]]:
+    """Each minute that passes, where the zone's clock shows a matching time."""
+    found: dict[str, list[datetime]] = {cron: [] for cron in crons}
+    fields = [(_fields(cron), ticks) for cron, ticks in found.items()]
+    for now in _minutes(begin, end) if crons else ():
+        at = now.astimezone(zone)
+        for each, ticks in fields:
+            if _matches(each, at):
+                ticks.append(now)
+    return dict(found)
+
+
+@cache
+def _wall(cron: str, begin: datetime, end: datetime) -> Sequence[datetime]:
+    """Each matching minute of a clock that no change touches; what is in no day of these in any zone is left out later."""
+    around = (begin.replace(tzinfo=None) - timedelta(days=2), end.replace(tzinfo=None) + timedelta(days=2))
+    fields = _fields(cron)
+    return [now for now in _minutes(*around) if _matches(fields, now)]
 
 
 def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """When a zone's clock shows it: what a change leaves out is the end of that gap, of what it repeats the first counts."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     while first.astimezone(zone).replace(tzinfo=None) != wall:
         wall += _MINUTE
@@ -55,22 +91,29 @@ def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return first
 
 
-def _matches(cron: str, at: datetime) -> bool:
-    minute, hour, day, month, weekday, both = _parts(cron)
-    if at.minute not in minute or at.hour not in hour or at.month not in month:
+def _matches(fields: "_Fields", at: datetime) -> bool:
+    if at.minute not in fields.minutes or at.hour not in fields.hours or at.month not in fields.months:
         return False
-    by_day, by_weekday = at.day in day, at.isoweekday() % 7 in weekday
-    return by_day and by_weekday if both else by_day or by_weekday
+    by_day, by_weekday = at.day in fields.days, at.isoweekday() % 7 in fields.weekdays
+    return by_day and by_weekday if fields.both else by_day or by_weekday
 
 
-@cache
-def _parts(
-    cron: str,
-) -> tuple[frozenset[int], frozenset[int], frozenset[int], frozenset[int], frozenset[int], bool]:
-    fields = cron.split()
-    minute, hour, day, month, weekday = (_values(part, place) for place, part in enumerate(fields))
-    both = fields[2].startswith("*") or fields[4].startswith("*")
-    return minute, hour, day, month, frozenset(each % 7 for each in weekday), both
+class _Fields(NamedTuple):
+    """What each field of an expression takes, and whether day and weekday both have to."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    both: bool
+
+
+def _fields(cron: str) -> _Fields:
+    texts = cron.split()
+    minutes, hours, days, months, weekdays = (_values(part, place) for place, part in enumerate(texts))
+    both = texts[2].startswith("*") or texts[4].startswith("*")
+    return _Fields(minutes, hours, days, months, frozenset(each % 7 for each in weekdays), both)
 
 
 def _values(part: str, place: int) -> frozenset[int]:

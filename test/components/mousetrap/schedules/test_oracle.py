@@ -84,6 +84,6 @@ def test_where_the_search_begins_changes_no_tick(cron: str, at: tuple[str, datet
 @pytest.mark.long
 @pytest.mark.parametrize(("place", "tz"), list(enumerate(ZONES)))
 def test_a_year_of_each_zone_is_that_of_the_oracle(place: int, tz: str) -> None:
-    """The whole of it, thirty years of each zone by each expression, is `development/schedule_years.py`: half an hour of CPU."""
+    """The whole of it, thirty years of each zone by each expression, is `development/schedule_years.py`: a quarter of an hour of CPU."""
     begin = FIRST.replace(year=FIRST.year + place)
     check(WHOLE[place % len(WHOLE)], tz, begin, begin.replace(year=begin.year + 1) - begin)
