@@ -87,6 +87,26 @@ def test_a_graph_joins_what_it_could_read() -> None:
     assert in_a_world == ("completed", (6, 1), 1)
 
 
+TIMELINE = [
+    ("accepted", "shout", None),
+    ("started", "shout", 1),
+    ("finished", "shout", 1),
+    ("completed", None, None),
+]
+#: What the cells of a notebook show, one after another; 01 and 06 show what differs from run to run as well.
+SHOWN: dict[str, list[Any]] = {
+    "02_a_queue": [6, b"hello"],
+    "03_a_worker": ["IT IS STILL A FUNCTION", "HELLO", TIMELINE],
+    "04_failing": [
+        ("completed", 3, 1.5),
+        ("failed", "max-retries"),
+        ("failed", "completed", 0.2),
+        ("completed", 1.5),
+    ],
+    "05_a_graph": [(6, 1), ("completed", (6, 1), 1)],
+}
+
+
 @pytest.fixture
 def on_rabbitmq(broker_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOUSETRAP_BROKER_URL", broker_url)
@@ -101,16 +121,27 @@ def test_each_runs_in_a_kernel_of_its_own_on_rabbitmq(notebook: Path) -> None:
 
     nbclient.NotebookClient(cells, timeout=_CELL_TIMEOUT_S, kernel_name="python3").execute()
 
-    if notebook.stem.startswith("02"):
-        assert cells.cells[-2].outputs[0]["data"]["text/plain"] == "b'hello'"
+    outputs = [output for cell in cells.cells for output in cell.get("outputs", ()) if "data" in output]
+    values = [_literal(output["data"]["text/plain"]) for output in outputs]
+    if notebook.stem in SHOWN:
+        assert values == SHOWN[notebook.stem]
+    elif notebook.stem == "01_fetch_data":
+        count, bands = values
+        assert count >= sum(counted for _, _, counted in bands) > 1_000
+    else:
+        words, kinds, spans, _ = values
+        picture = outputs[-1]["data"]["application/vnd.vegalite.v5+json"]
+        assert words == sum(range(1, 41)) and re.search(r"completed +┆ 40 ", kinds)
+        assert [re.search(rf"{stage} +┆ 40 ", spans) for stage in ("count", "split")].count(None) == 0
+        assert len(picture["data"]["values"]) == 80
 
 
-TIMELINE = [
-    ("accepted", "shout", None),
-    ("started", "shout", 1),
-    ("finished", "shout", 1),
-    ("completed", None, None),
-]
+def _literal(text: str) -> Any:
+    """The value that a kernel has shown; its text where that is no literal, as of a data frame."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def test_beside_a_local_stack_they_find_addresses_and_keys_by_themselves(
