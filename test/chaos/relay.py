@@ -5,16 +5,15 @@ for the COUNTth time; then two relay at once until SIGTERM. They are forks of th
 """
 
 import asyncio
-import os
 import signal
 import sys
 import time
-import traceback
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+from chaos.forks import forked, set_trap, show_ends, until_stopped
 from chaos.outbox_points import PointedPublisher, PointedRows, PointedStore
-from chaos.points import Trap
 from mousetrap.job_queue import connect
 from mousetrap.outbox import DEFAULT_TABLE, Entry, Relay, Rows, open_engine
 from mousetrap.pipeline import Pipeline, Stage
@@ -36,10 +35,7 @@ async def relay(folder: Path, servers: list[str], trap_set: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     broker_url, store_url, database_url = servers
-    file = folder / f"trap.{os.getpid()}"
-    file.write_text(trap_set)
-    trap = Trap(file, broker_url)
-    trap.set()
+    trap = set_trap(folder, broker_url, trap_set)
     async with (
         connect(broker_url, ["relayed"], name="relay") as queue,
         open_store(store_url, retention=3600, keyring=KEYRING) as store,
@@ -55,33 +51,11 @@ async def relay(folder: Path, servers: list[str], trap_set: str) -> None:
             await Relay(PointedRows(rows, engine, trap), submit).run(stop)
 
 
-def forked(folder: Path, servers: list[str], trap_set: str = "") -> int:
-    """A relay as a fork of this process; its pid."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            asyncio.run(relay(folder, servers, trap_set))
-        except BaseException:  # noqa: BLE001  a fork must not go on as its parent
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
 def main() -> int:
     folder, servers = Path(sys.argv[1]), sys.argv[2:5]
     for point, _, count in (each.partition(":") for each in sys.argv[5:]):
-        _, status = os.waitpid(forked(folder, servers, f"{point} kill {count}"), 0)
-        print(f"ended at {point}: {os.waitstatus_to_exitcode(status)}", flush=True)
-    pids = [forked(folder, servers) for _ in range(2)]
-
-    def stop_both(*_: object) -> None:
-        for pid in pids:
-            os.kill(pid, signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, stop_both)
-    print("two relays are up", flush=True)
-    return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+        show_ends(point, [forked(partial(relay, folder, servers, f"{point} kill {count}"))])
+    return until_stopped([forked(partial(relay, folder, servers, "")) for _ in range(2)], "two relays are up")
 
 
 if __name__ == "__main__":
