@@ -43,6 +43,8 @@ _PAGE = 1_000
 _RUNS = 50
 #: A schedule that cannot be read or recorded, or whose look fails by our own fault, is looked at again after so long.
 _BROKEN_MS = 60_000
+#: By so much the store's clock may go back without a look at all schedules.
+_SET_BACK_MS = 1_000
 #: What a run is refused for, however often it is submitted.
 _REFUSALS = (ContractBroken, PayloadTooLarge, ValueError)
 #: Why one schedule of code is not recorded, which concerns no other.
@@ -116,6 +118,8 @@ class Scheduler:
         #: Those that could not be recorded, by name and pipeline, and when they are tried again, by the store's clock.
         self._refused: dict[tuple[str, str], tuple[Schedule, Origin]] = {}
         self._again_ms = 0
+        #: The store's time of the last look.
+        self._looked_ms = 0
         #: Is given each schedule that fired, and how late, in milliseconds.
         self._on_fired = on_fired
 
@@ -129,6 +133,7 @@ class Scheduler:
             self._recorded = published
         while True:
             due = await self._schedules.due(_BATCH)
+            await self._follow_clock(due.now_ms)
             for name, why in due.broken:
                 _log.error("ignores a schedule: %s", why, extra={"schedule": name})
                 await self._schedules.put_off(name, _BROKEN_MS)
@@ -143,7 +148,7 @@ class Scheduler:
             await self._submit(record, await self._schedules.now_ms())
 
     async def _declare(self, schedules: Sequence[Schedule]) -> None:
-        """Records the schedules of the code, pauses those that were in it once, and looks at all by the rules of their zones."""
+        """Records the schedules of the code, pauses those that were in it once, and looks at all as they are due by now."""
         for schedule in schedules:
             await self._declare_one(schedule, "code")
         known = {schedule.name for schedule in schedules}
@@ -187,12 +192,19 @@ class Scheduler:
         _log.warning("pauses a schedule that is in code no more", extra={"schedule": name})
         await self._schedules.change(name, lambda it, now: orphaned(it, Change("code", now)))
 
+    async def _follow_clock(self, now_ms: int) -> None:
+        """Looks at all schedules where the store's clock was set back: what was to be done in seconds would wait until it has caught up."""
+        if now_ms < self._looked_ms - _SET_BACK_MS:
+            _log.warning("the store's clock was set back by %d s", (self._looked_ms - now_ms) // 1000)
+            async for records in self._all():
+                await self._hasten(records)
+        self._looked_ms = now_ms
+
     async def _hasten(self, records: Sequence[Record]) -> None:
-        """Looks at each as early as its zone has it now: rules that were changed can have its next tick come before the next look."""
+        """Looks at each as early as it is due by now: since its next look was written, its zone's rules may have changed, or the clock."""
         now_ms = await self._schedules.now_ms()
-        zoned = [it for it in records if it.schedule.tz != "UTC" and not it.owed]
-        looks = {it.name: look_ms for it in zoned if (look_ms := looks_at(it, now_ms)) is not None}
-        await self._schedules.hasten(looks)
+        looks = {it.name: now_ms + AGAIN_MS if it.owed else looks_at(it, now_ms) for it in records}
+        await self._schedules.hasten({name: at_ms for name, at_ms in looks.items() if at_ms is not None})
 
     async def _declare_one(self, schedule: Schedule, origin: Origin) -> None:
         """Records one, or logs why not: it must not keep the others from firing, and is tried again in a minute."""

@@ -14,6 +14,8 @@ ON_TIME_MS = 60_000
 _LOOK_MS = 1_000
 #: A schedule is looked at once a day at least: the rules of its zone may have changed since its next tick was found.
 _LONGEST_LOOK_MS = 86_400_000
+#: What was decided for longer ahead than this, by a clock that leapt and was set back, is decided again; of less, each tick is decided.
+_LONGEST_AHEAD_MS = 86_400_000
 #: Missed ticks are counted up to this number.
 _MOST_COUNTED = 100
 _MS = timedelta(milliseconds=1)
@@ -26,6 +28,8 @@ def decide(record: Record, now_ms: int, *, busy: bool) -> Record:
     """
     if record.pause or any(owed.cause == "tick" for owed in record.owed):
         return record
+    if _is_far_ahead(record, now_ms):
+        record = replace(record, decided_ms=now_ms)
     if not (ready := _ready(record, now_ms)):
         return _with_waiting(record, now_ms, busy)
     wanted = _wanted(record, ready, now_ms)
@@ -42,6 +46,8 @@ def looks_at(record: Record, now_ms: int) -> int | None:
         return now_ms
     if record.pause:
         return None
+    if _is_far_ahead(record, now_ms):
+        return now_ms
     tick = next_tick(record.schedule, record.decided_ms)
     due = [fires_at(record.schedule, tick)] if tick is not None else []
     if record.waiting_ms is not None:
@@ -67,6 +73,10 @@ def settled(record: Record, past: Sequence[Past]) -> Record:
         past=(*reversed(news), *record.past)[:MOST_PAST],
         waits="",
     )
+
+
+def _is_far_ahead(record: Record, now_ms: int) -> bool:
+    return record.decided_ms > now_ms + _LONGEST_AHEAD_MS
 
 
 def _ready(record: Record, now_ms: int) -> list[int]:

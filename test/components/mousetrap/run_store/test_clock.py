@@ -8,39 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis import Redis
 
 from mousetrap.jobs import Failure, RetryLater, first_job
 from mousetrap.run_store import Busy, Decided, Granted, batches, open_store
 from mousetrap.stream_queue import client
 from mousetrap.stream_queue.client import Client, Server
-from support.valkey import OwnValkey, administrator
+from support.stepped_clock import HOUR, Clock, stepped
+from support.valkey import OwnValkey
 
-_NOW = "redis.call('TIME')"
-_TEST_TIME = "redis.call('HMGET', 'mousetrap:test_time', 'seconds', 'rest')"
-HOUR = 3_600.0
-START = 1_800_000_000.0
 pytestmark = pytest.mark.servers
-
-
-class Clock:
-    """The clock of a real server: its functions read a key of the test instead of the time."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._client = Redis.from_url(administrator(url))
-        self._now = START
-        self.step(0.0)
-
-    def step(self, seconds: float) -> None:
-        """Moves the clock, back if `seconds` is negative."""
-        self._now += seconds
-        whole, rest = divmod(round(self._now * 1000), 1000)
-        self._client.hset("mousetrap:test_time", mapping={"seconds": whole, "rest": rest * 1000})
-
-    def forget_functions(self) -> None:
-        """Forgets all functions, as a restart of the server does."""
-        self._client.function_flush()
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +28,8 @@ def new_runs_are_of_the_older_family(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A server for this test alone, since its functions use the test's clock."""
-    assert _NOW in batches.LIBRARY.source and _NOW in client._SCRIPT
-    library = replace(batches.LIBRARY, source=batches.LIBRARY.source.replace(_NOW, _TEST_TIME))
-    monkeypatch.setattr(batches, "LIBRARY", library)
-    steps = client._SCRIPT.replace(_NOW, _TEST_TIME)
+    monkeypatch.setattr(batches, "LIBRARY", replace(batches.LIBRARY, source=stepped(batches.LIBRARY.source)))
+    steps = stepped(client._SCRIPT)
     monkeypatch.setattr(client, "_SCRIPT", steps)
     monkeypatch.setattr(
         client, "_SCRIPT_SHA", hashlib.sha1(steps.encode(), usedforsecurity=False).hexdigest()
