@@ -143,7 +143,8 @@ class KnownPipelines(Mapping[str, Pipeline]):
 
     def _refuse(self, listed: InUse, error: Exception) -> None:
         if listed.digest not in self._refused:
-            _log.error("ignores the manifests of %s: %s", ", ".join(listed.workers), masked(str(error)))
+            workers = ", ".join(listed.workers) or "workers that have left"
+            _log.error("ignores the manifests of %s: %s", workers, masked(str(error)))
         self._refused.add(listed.digest)
 
     def _read(self, manifests: bytes) -> Iterator[Read]:

@@ -43,6 +43,9 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         check_name("pipeline", self.name)
+        for what, kind, as_ in (("description", str, "'Counts words.'"), ("in_place", bool, "True")):
+            if not isinstance(value := getattr(self, what), kind):
+                raise ValueError(f"pipeline {self.name!r}: {what} is {value!r}: write {what}={as_}")  # noqa: TRY004
         _check_are_stages(self.name, self.stages)
         if not self.stages:
             raise ValueError(f"pipeline {self.name!r} has no stages: give it at least one")

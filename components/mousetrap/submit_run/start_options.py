@@ -1,13 +1,14 @@
 """Reads the options of a submission as a caller writes them. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, TypedDict
 
 from mousetrap.jobs import DEFAULT_PRIORITY
+from mousetrap.shapes import priority_fault
 from mousetrap.submit_run.options import OptionInvalid, SubmitOptions, delay_until
 from mousetrap.submit_run.submitter import run_id_of_key
 
@@ -116,7 +117,7 @@ def read_options(given: Mapping[str, Any]) -> StartOptions:
         at=_time(given.get("at")),
         expires_in=_seconds_or_none(given.get("expires_in"), "expires_in"),
         tags=_tags(given.get("tags", ())),
-        priority=given.get("priority", DEFAULT_PRIORITY),
+        priority=_priority(given.get("priority", DEFAULT_PRIORITY)),
     )
 
 
@@ -144,9 +145,18 @@ def _time(at: datetime | None) -> datetime | None:
 
 
 def _tags(given: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(given, str) or not all(isinstance(tag, str) for tag in given):
+    is_list = isinstance(given, Iterable) and not isinstance(given, str)
+    tags = tuple(given) if is_list else ()
+    if not is_list or not all(isinstance(tag, str) for tag in tags):
         raise OptionInvalid("tags", f"tags is {_start(given)}: give a list of texts")
-    return tuple(given)
+    return tags
+
+
+def _priority(given: object) -> int:
+    """One that is no number is refused here: an address has no types, so that over HTTP '9' would be 9."""
+    if not isinstance(given, int):
+        raise OptionInvalid("priority", priority_fault(given))
+    return given
 
 
 def _start(given: object) -> str:

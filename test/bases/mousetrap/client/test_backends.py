@@ -118,6 +118,19 @@ async def test_an_option_without_meaning_is_named(
 
 
 @on_streams
+@pytest.mark.parametrize("options", [{"priority": "9"}, {"priority": None}, {"tags": None}, {"tags": 5}])
+async def test_an_option_of_another_type_is_refused_over_both(
+    bench: Workbench, open_client: Open, options: dict[str, Any]
+) -> None:
+    (option,) = options
+    async with open_client(bench) as client:
+        with pytest.raises(OptionInvalid, match=f"^{option} is ") as error:
+            await client.submit(bench.pipeline, 1, **options)
+
+    assert error.value.option == option
+
+
+@on_streams
 async def test_a_key_or_an_id_of_another_form_starts_no_run(bench: Workbench, open_client: Open) -> None:
     async with open_client(bench) as client:
         for key in ("", "Größe", "x" * 256):

@@ -88,6 +88,14 @@ MISTAKES: tuple[tuple[Callable[[], object], str], ...] = (
         lambda: Pipeline(name="p", description="", stages=(A,), expires_after=timedelta(days=1)),  # type: ignore[arg-type]
         "pipeline 'p': expires_after is datetime.timedelta(days=1): write seconds, as 86400",
     ),
+    (
+        lambda: Pipeline(name="p", description=5, stages=(A,)),  # type: ignore[arg-type]
+        "pipeline 'p': description is 5: write description='Counts words.'",
+    ),
+    (
+        lambda: Pipeline(name="p", description="", stages=(A,), in_place="no"),  # type: ignore[arg-type]
+        "pipeline 'p': in_place is 'no': write in_place=True",
+    ),
     (lambda: Pipeline(name="p", description="", stages=[A]), "write stages=(Stage(…), Stage(…))"),  # type: ignore[arg-type]
     (lambda: Pipeline(name="p", description="", stages=("a",)), "has 'a' among its stages"),  # type: ignore[arg-type]
     (
