@@ -262,7 +262,7 @@ def no_more_than_a_limit_ran_at_once(history: History) -> Iterator[str]:
 
 
 def limits_have_all_their_room_at_the_end(history: History) -> Iterator[str]:
-    """What dead workers held has come back, and nobody stands in a line."""
+    """What dead workers held has come back, and no job stands in a line."""
     for stage, (held, waiting) in sorted(history.limits.items()):
         if held or waiting:
             yield f"at the end {held} jobs hold places of {stage}, and {waiting} stand in its lines"

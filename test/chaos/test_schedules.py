@@ -1,4 +1,4 @@
-"""Tests that schedulers killed at any of their points start each tick once."""
+"""Tests that killed schedulers start each tick once."""
 
 import asyncio
 import signal

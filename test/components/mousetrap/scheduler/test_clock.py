@@ -1,4 +1,4 @@
-"""Tests schedules on a store whose clock is set back or leaps ahead."""
+"""Tests schedules on a store whose clock steps."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
