@@ -7,7 +7,7 @@ import msgspec
 
 from mousetrap.api_keys import ApiKeys
 from mousetrap.run_store import StoreInfo
-from mousetrap.shapes import Worker
+from mousetrap.shapes import Queue, Schedule, Worker
 from mousetrap.submit_run import STORE_SHARE, WARN_SHARE
 
 _MIB = 1 << 20
@@ -77,6 +77,20 @@ def check_workers(queues: Iterable[str], workers: Iterable[Worker]) -> Check:
         found = f"none serves {', '.join(missing)}{silent}"
         return Check("workers", "warn", found, "start one (`mousetrap worker TARGET`), or restart the silent")
     return Check("workers", "ok", f"{len(live)} live, every queue is served{silent}")
+
+
+def check_paused(queues: Iterable[Queue], schedules: Iterable[Schedule]) -> Check:
+    """Whether something was paused by a person: it stays so until it is resumed, and looks like a fault to others."""
+    pauses = [
+        *((f"queue {it.name}", it.paused.who, it.paused.why) for it in queues if it.paused),
+        *((f"schedule {it.name}", it.paused.who, it.paused.why) for it in schedules if it.paused),
+    ]
+    if not pauses:
+        return Check("paused", "ok", "no queue and no schedule")
+    found = ", ".join(f"{what} by {who}{f' ({why})' if why else ''}" for what, who, why in pauses)
+    return Check(
+        "paused", "warn", found, "`mousetrap queues resume QUEUE` or `mousetrap schedules resume NAME`"
+    )
 
 
 def check_store_info(info: StoreInfo) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from mousetrap.cli.checks import (
     check_api_keys,
     check_dead_letters,
     check_delays,
+    check_paused,
     check_store_info,
     check_workers,
 )
@@ -21,17 +22,20 @@ from mousetrap.jobs import MousetrapError, Queue, Unroutable, dead_queue
 from mousetrap.known_pipelines import KnownPipelines
 from mousetrap.run_store import StoreInfo, open_store
 from mousetrap.settings import Settings, SettingsWrong, check_signing, masked
+from mousetrap.shapes import Schedule
 from mousetrap.worker_registry import open_registry
 
 #: Workers of a stack that was just started send their first heartbeat within so many seconds after the API is ready.
 _FIRST_BEATS_S = 5.0
 _POLL_S = 0.2
+#: Schedules in one request, as many as the API gives.
+_PAGE = 200
 #: Those of the catalogue's pipelines, which are to be served whatever waits.
 _OWN_QUEUES = frozenset(stage.queue for pipeline in PIPELINES.values() for stage in pipeline.stages)
 
 
 def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
-    """Settings, signing, keys, broker, queues, dead letters, delays, store, API and workers, in this order."""
+    """Settings, signing, keys, broker, queues, dead letters, delays, store, API, pauses and workers, in this order."""
     try:
         settings = read_settings(environ)
     except SettingsWrong as error:
@@ -54,6 +58,8 @@ def all_checks(environ: Mapping[str, str]) -> Iterator[Check]:
     yield from _store(settings)
     api = _api(settings)
     yield api
+    if api.state == "ok":
+        yield from _paused(settings)
     # A file that is not served any more is no fault, unless something waits for it.
     needed = [queue for queue in queues if queue in _OWN_QUEUES or waiting.get(queue)]
     yield from asyncio.run(_workers(settings, needed, _FIRST_BEATS_S if api.state == "ok" else 0.0))
@@ -205,3 +211,19 @@ def _api(settings: Settings) -> Check:
     except CommandFailed as failed:
         return Check("api", "fail", str(failed))
     return Check("api", "ok", f"{settings.api_url} is ready")
+
+
+def _paused(settings: Settings) -> Iterator[Check]:
+    """No check for a key that may not read."""
+    with suppress(CommandFailed), Api(settings.api_url, settings.api_key) as api:
+        yield check_paused(api.queues().value, _schedules(api))
+
+
+def _schedules(api: Api) -> Iterator[Schedule]:
+    after: str | None = None
+    while True:
+        page = api.schedules.page(limit=_PAGE, after=after).value
+        yield from page.schedules
+        after = page.next
+        if after is None:
+            return

@@ -6,7 +6,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mousetrap.cli.tables.style import table_of
-from mousetrap.shapes import Limit, LimitKey
+from mousetrap.shapes import Limit, LimitHolder, LimitKey
+
+#: Holders of one key that are named; `--json` has all.
+_NAMED = 5
 
 
 def limits_table(limits: Sequence[Limit]) -> RenderableType:
@@ -33,4 +36,10 @@ def _cells(key: LimitKey | None) -> tuple[str | Text, ...]:
     if key is None:
         return "", "0", "0", ""
     waiting = Text(f"{key.waiting:,}", "bold yellow" if key.waiting else "")
-    return Text(key.of), str(key.running), waiting, ", ".join(it.run_id[:8] for it in key.holders)
+    return Text(key.of), str(key.running), waiting, _held_by(key.holders)
+
+
+def _held_by(holders: Sequence[LimitHolder]) -> str:
+    """Whole ids, for runs that were accepted within a minute have the same beginning."""
+    more = [f"and {len(holders) - _NAMED:,} more"] if len(holders) > _NAMED else []
+    return "\n".join([*(it.run_id for it in holders[:_NAMED]), *more])

@@ -26,10 +26,20 @@ def drawn(*limits: Limit) -> str:
 def test_each_key_has_a_row_with_who_runs_and_how_many_wait() -> None:
     lines = [" ".join(line.split()) for line in drawn(PLACES, RATE).splitlines()]
 
-    assert "orders.charge 3 at once per customer customer=acme 3 1,997 019b1f0c" in lines
+    assert "orders.charge 3 at once per customer customer=acme 3 1,997 019b1f0c6a7e" in lines
     assert "customer=[red]else 1 0" in lines
     assert "orders.mail 50 a second, fair by customer 0 0" in lines
     assert "orders.charge: 12 keys more" in lines
+
+
+def test_holders_are_named_by_ids_that_can_be_given_to_a_command() -> None:
+    ids = [f"01a22da2{number:024x}" for number in range(7)]
+    holders = tuple(LimitHolder(run_id=it, job="j", worker="w1", since_ms=1, until_ms=2) for it in ids)
+    key = LimitKey(key="k", of="", running=7, waiting=3, holders=holders)
+    shown = drawn(Limit(stage="mail.mail", queue="mails", most=7, burst=7, waiting=3, keys=(key,)))
+
+    assert [it for it in ids if it in shown] == ids[:5]
+    assert "and 2 more" in shown
 
 
 def test_without_a_limit_that_is_what_is_shown() -> None:

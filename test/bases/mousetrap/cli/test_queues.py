@@ -52,3 +52,27 @@ def test_without_an_api_it_ends_with_3(mousetrap: Command) -> None:
     settings = {"MOUSETRAP_API_URL": f"http://127.0.0.1:{closed_port()}"}
 
     assert mousetrap("queues", settings=settings)[0] == 3
+
+
+def test_the_doctor_warns_of_what_is_paused_with_who_did_it_and_why(
+    mousetrap: Command, settings: dict[str, str], store_url: str
+) -> None:
+    given = {**settings, "MOUSETRAP_BROKER_URL": store_url, "MOUSETRAP_STORE_URL": store_url}
+    every_hour = ("--pipeline", "earthquakes", "--every", "1h")
+    for command in (
+        ("queues", "pause", "start_fetch", "--why", "ticket 81"),
+        ("schedules", "add", "hourly", *every_hour),
+        ("schedules", "pause", "hourly", "--why", "noise"),
+    ):
+        assert mousetrap(*command, settings=settings).code == 0
+
+    checks = json.loads(mousetrap("doctor", "--json", settings=given).out)
+    (paused,) = (each for each in checks if each["name"] == "paused")
+
+    assert paused["state"] == "warn"
+    assert paused["found"] == "queue start_fetch by loopback (ticket 81), schedule hourly by loopback (noise)"
+
+    mousetrap("queues", "resume", "start_fetch", settings=settings)
+    mousetrap("schedules", "resume", "hourly", settings=settings)
+    checks = json.loads(mousetrap("doctor", "--json", settings=given).out)
+    assert [each["state"] for each in checks if each["name"] == "paused"] == ["ok"]
