@@ -7,7 +7,7 @@ from typing import Any
 
 from mousetrap.dashboard.crews import replaced, taken_by
 from mousetrap.dashboard.words import duration, number, url
-from mousetrap.shapes import Cluster, LetterGroup, Minute, Queue, StageLoad, Worker
+from mousetrap.shapes import Cluster, LetterGroup, Minute, Queue, Schedule, StageLoad, Worker
 
 #: A wait from this on is shown.
 _LONG_S = 60.0
@@ -43,12 +43,15 @@ class Known:
     #: Of the last hour alone.
     groups: Sequence[LetterGroup]
     now_ms: int
+    #: The first by their names.
+    schedules: Sequence[Schedule] = ()
 
 
 def attention(known: Known) -> tuple[Attention, ...]:
     """What needs a person, the most urgent first."""
     kinds: tuple[tuple[Callable[[Known], Iterator[Attention]], str, str], ...] = (
         (_paused, url("queues", order="oldest"), "paused queues"),
+        (_schedules, url("schedules"), "schedules that start nothing"),
         (_unserved, url("queues", order="waiting"), "queues without a worker"),
         (_letters, url("dead", since="1h"), "causes of dead letters"),
         (_failing, url("pipelines"), "stages that fail"),
@@ -78,6 +81,20 @@ def _paused(known: Known) -> Iterator[Attention]:
             because = f" ({pause.why[:160]})" if pause.why else ""
             text = f"{queue.name} is paused by {pause.who}{because}: {_jobs(queue.ready)}."
             yield Attention("retrying", text, url("queues", queue.name), "Look", pause.since_ms)
+
+
+def _schedules(known: Known) -> Iterator[Attention]:
+    """Those that start nothing: no run of theirs is there to be found late."""
+    for it in known.schedules:
+        to = url("schedules", it.name)
+        if (pause := it.paused) is not None:
+            because = f" ({pause.why[:160]})" if pause.why else ""
+            yield Attention(
+                "retrying", f"Schedule {it.name} is paused by {pause.who}{because}.", to, "Look", pause.at_ms
+            )
+        elif it.overdue:
+            waits = f": {it.waits[:160]}" if it.waits else ""
+            yield Attention("failed", f"A tick of schedule {it.name} is late{waits}.", to, "Why")
 
 
 def _unserved(known: Known) -> Iterator[Attention]:

@@ -15,6 +15,7 @@ from mousetrap.shapes import (
     Queue,
     RunLine,
     RunPage,
+    SchedulePage,
     StageLoad,
     Worker,
 )
@@ -135,12 +136,14 @@ async def _look(view: View, facts: Facts) -> Known:
     cluster = await _known(facts, "/cluster", Cluster)
     queues = await _known(facts, "/queues", list[Queue]) or []
     workers = await _known(facts, "/workers", list[Worker]) or []
+    schedules = await _known(facts, "/schedules", SchedulePage)
     letters = None
     # To look at letters takes them off their queues: where there is none, it is not done.
     if cluster is None or cluster.dead:
         after_ms = view.now_ms // _MINUTE_MS * _MINUTE_MS - _HOUR * _MINUTE_MS
         letters = await _known(facts, "/dead/groups", LetterGroups, {"after_ms": after_ms})
-    return Known(cluster, queues, workers, letters.groups if letters else (), view.now_ms)
+    groups = letters.groups if letters else ()
+    return Known(cluster, queues, workers, groups, view.now_ms, schedules.schedules if schedules else ())
 
 
 async def _known(facts: Facts, path: str, shape: type[T], query: Parameters | None = None) -> T | None:

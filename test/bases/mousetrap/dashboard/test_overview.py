@@ -26,6 +26,12 @@ LINE = {
 }
 
 
+def schedule(**more: Any) -> dict[str, Any]:
+    members = {"pipeline": "orders", "words": "every hour", "missed": "once", "most": 100, "catch_up": 86_400}
+    rest = {"overlap": "allow", "jitter": 0, "origin": "api", "created_ms": 1, "changed_ms": 1}
+    return {**members, **rest, "changed_by": "anna", **more}
+
+
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -43,6 +49,7 @@ def answered(answers: Answers) -> Answers:
         "GET /runs": (200, {"runs": [LINE], "next": None}),
         "GET /dead/groups": (200, groups()),
         "GET /pipelines": (200, [{"name": "orders", "description": "", "stages": []}]),
+        "GET /schedules": (200, {"schedules": []}),
     }
     return answers
 
@@ -89,6 +96,19 @@ def test_what_needs_someone_is_in_order(pages: Pages, answered: Answers) -> None
     places = [text.index(each) for each in wanted]
     assert places == sorted(places)
     assert f'href="/ui/dead?queue=prices&amp;reason=max-retries&amp;error={KIND}"' in text
+
+
+def test_a_schedule_that_starts_nothing_is_named_with_the_reason(pages: Pages, answered: Answers) -> None:
+    paused = schedule(name="nightly", paused={"who": "anna", "at_ms": 5, "why": "ticket 81"})
+    late = schedule(name="often", overdue=True, waits="the store is away")
+    answered.given["GET /schedules"] = (200, {"schedules": [paused, schedule(name="well"), late]})
+
+    text = pages.get("/").text
+
+    assert "Schedule nightly is paused by anna (ticket 81)." in text
+    assert "A tick of schedule often is late: the store is away." in text
+    assert "schedule well" not in text.lower() and "Nothing needs you" not in text
+    assert 'href="/ui/schedules/nightly"' in text
 
 
 def test_of_many_alike_some_are_shown_and_the_rest_is_counted(pages: Pages, answered: Answers) -> None:
