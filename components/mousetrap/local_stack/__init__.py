@@ -5,7 +5,7 @@ from mousetrap.local_stack.plan import Parts, Plan, programs
 from mousetrap.local_stack.processes import Change, Program, run_processes
 from mousetrap.local_stack.restarts import ProgramEnded
 from mousetrap.local_stack.server import VALKEY
-from mousetrap.local_stack.stack import Stack, StopAsked, running_stack
+from mousetrap.local_stack.stack import Stack, StopAsked, find_api_port, running_stack
 from mousetrap.local_stack.watch import watch_files
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ProgramEnded",
     "Stack",
     "StopAsked",
+    "find_api_port",
     "programs",
     "run_processes",
     "running_stack",

@@ -139,7 +139,7 @@ def running_stack(
     events: SimpleQueue[Any] = SimpleQueue()
     with ExitStack() as opened:
         lock = opened.enter_context(locked(folder))
-        port = _api_port(settings)
+        port = find_api_port(settings)
         with writing_in(folder):
             sample = opened.enter_context(parts.sample(folder, settings, given)) if parts.sample else None
             plan = make_plan(
@@ -161,7 +161,7 @@ def running_stack(
         yield stack
 
 
-def _api_port(settings: Settings) -> int:
+def find_api_port(settings: Settings) -> int:
     """The port that was asked for, or a free one for 0. Raises Misused when it is taken."""
     with socket.socket(socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -170,7 +170,7 @@ def _api_port(settings: Settings) -> int:
         except OSError as error:
             raise Misused(
                 f"the API cannot listen on {settings.api_host}:{settings.api_port} ({error.strerror}): "
-                f"choose another port, as in `MOUSETRAP_API_PORT={settings.api_port + 1} mousetrap up`, or 0 for a free one"
+                f"choose another port, as MOUSETRAP_API_PORT={settings.api_port + 1}, or 0 for a free one"
             ) from error
         port: int = probe.getsockname()[1]
         return port
