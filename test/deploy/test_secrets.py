@@ -8,9 +8,12 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from mousetrap.api_keys import ApiKeys, Scope
 from mousetrap.catalogue import SETTINGS
 from mousetrap.settings import Settings
+from support.rabbitmq import OwnRabbitMQ
 
 _ROOT = Path(__file__).parents[2]
 
@@ -41,6 +44,64 @@ def test_the_broker_knows_each_user_by_a_hash_of_the_password_in_its_address(tmp
         kept = base64.b64decode(user["password_hash"])
         assert address.username == user["name"]
         assert kept[4:] == hashlib.sha256(kept[:4] + (address.password or "").encode()).digest()
+
+
+def test_the_development_broker_has_one_user_more_for_its_pages(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+    stack = json.loads((folder / "rabbitmq_definitions.json").read_text())
+    development = json.loads((folder / "development_definitions.json").read_text())
+
+    *same, management = development["users"]
+
+    assert same == stack["users"]
+    assert (management["name"], management["tags"]) == ("mousetrap-management", ["monitoring"])
+    *rights, right = development["permissions"]
+    assert rights == stack["permissions"]
+    assert [right[kind] for kind in ("configure", "write", "read")] == ["^$"] * 3
+    kept = base64.b64decode(management["password_hash"])
+    password = (folder / "management_password").read_text().strip()
+    assert kept[4:] == hashlib.sha256(kept[:4] + password.encode()).digest()
+
+
+def test_the_user_of_the_pages_sees_queues_and_neither_reads_a_message_nor_changes_anything(
+    tmp_path: Path, own_rabbitmq: OwnRabbitMQ
+) -> None:
+    folder = _made(tmp_path)
+    definitions = json.loads((folder / "development_definitions.json").read_text())
+    password = (folder / "management_password").read_text().strip()
+    taken = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    with (
+        httpx.Client(base_url=own_rabbitmq.api, timeout=60, auth=("guest", "guest")) as guest,
+        httpx.Client(base_url=own_rabbitmq.api, timeout=60, auth=("mousetrap-management", password)) as page,
+    ):
+        guest.post("/api/definitions", json=definitions).raise_for_status()
+        guest.put(
+            "/api/permissions/mousetrap/guest", json=dict.fromkeys(("configure", "write", "read"), ".*")
+        )
+        guest.put("/api/queues/mousetrap/start_fetch", json={"durable": True}).raise_for_status()
+
+        seen = [page.get(path).status_code for path in ("/api/overview", "/api/queues/mousetrap")]
+        refused = [
+            page.post("/api/queues/mousetrap/start_fetch/get", json=taken).status_code,
+            page.delete("/api/queues/mousetrap/start_fetch").status_code,
+            page.put("/api/users/other", json={"password": "p", "tags": "administrator"}).status_code,
+        ]
+        guest.delete("/api/vhosts/mousetrap").raise_for_status()
+
+    assert seen == [200, 200]
+    assert {400, 401, 403}.issuperset(refused), refused
+
+
+def test_secrets_of_an_earlier_version_get_the_user_of_the_pages(tmp_path: Path) -> None:
+    folder = _made(tmp_path)
+    (folder / "development_definitions.json").unlink()
+    (folder / "management_password").unlink()
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+
+    assert _make(folder).returncode == 0
+
+    assert before.items() <= {file.name: file.read_text() for file in folder.iterdir()}.items()
+    assert (folder / "development_definitions.json").is_file() and (folder / "management_password").is_file()
 
 
 def test_no_two_stacks_share_a_secret(tmp_path: Path) -> None:
