@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,13 @@ from reference import pages
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = sorted(source for folder in ("bases", "components") for source in (ROOT / folder).rglob("*.py"))
+#: Files that log a text which another file makes.
+TEXTS_FROM = {
+    "components/mousetrap/known_pipelines/known.py": "components/mousetrap/known_pipelines/judge.py",
+    "components/mousetrap/serve_worker/serve.py": "components/mousetrap/settings/unsigned.py",
+    "bases/mousetrap/api/main.py": "components/mousetrap/settings/unsigned.py",
+    "bases/mousetrap/cli/outbox_relay.py": "components/mousetrap/settings/unsigned.py",
+}
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
@@ -115,15 +122,63 @@ def test_every_reason_of_a_dead_letter_is_explained(page: str) -> None:
 
 
 def _warnings(source: Path) -> Iterator[str]:
-    """What a file logs at level warning and above, where its code has the text."""
+    """What a file logs at level warning and above, wherever its code has the text."""
     text = source.read_text()
-    for node in ast.walk(ast.parse(text)) if "_log." in text else ():
+    module = ast.parse(text) if "_log" in text else ast.Module([], [])
+    functions = [it for it in ast.walk(module) if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in ast.walk(module):
         match node:
             case ast.Call(
                 ast.Attribute(ast.Name("_log"), "warning" | "error" | "exception" | "critical"),
-                [ast.Constant(str(text)), *_],
+                [ast.Name(name), *_],
             ):
-                yield text
+                yield from _texts_named(
+                    name, module, [it for it in functions if node in ast.walk(it)], source
+                )
+            case ast.Call(
+                ast.Attribute(ast.Name("_log"), "warning" | "error" | "exception" | "critical"), [logged, *_]
+            ):
+                yield _text_of(logged)
+            case ast.Call(ast.Name("OutageLog"), given, named):
+                by_name = [it.value for it in named if it.arg == "down"]
+                yield _text_of([*by_name, *given[1:]][0])
+
+
+def _texts_named(name: str, module: ast.Module, around: Sequence[ast.AST], source: Path) -> Iterator[str]:
+    """The texts that a variable can hold: a constant's, those of the function that logs it, or of the file that makes them."""
+    constants = [
+        it.value
+        for it in module.body
+        if isinstance(it, ast.Assign) and [ast.unparse(target) for target in it.targets] == [name]
+    ]
+    made_in = TEXTS_FROM.get(str(source.relative_to(ROOT)))
+    if made_in:
+        around = ast.parse((ROOT / made_in).read_text()).body
+    raised = {
+        it
+        for place in around
+        for error in ast.walk(place)
+        if isinstance(error, ast.Raise)
+        for it in ast.walk(error)
+    }
+    found = constants or [
+        it for place in around for it in ast.walk(place) if _is_text(it) and it not in raised
+    ]
+    texts = [_text_of(it) for it in found if len(_fixed_part(_text_of(it))) > 12]
+    assert texts, f"{source} logs {name}, whose text is not found: name its file in TEXTS_FROM"
+    yield from texts
+
+
+def _is_text(node: ast.AST) -> bool:
+    """A text with a place for what differs, or with one for logging to fill."""
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and "%" in str(node.value))
+
+
+def _text_of(node: ast.AST) -> str:
+    """A text as logging formats it, with a place for each part that differs."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(it.value) if isinstance(it, ast.Constant) else "%s" for it in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "%s"
 
 
 def _fixed_part(line: str) -> str:
