@@ -79,6 +79,7 @@ async def _submitting(settings: Settings) -> AsyncIterator[Submit]:
                     delay=options.delay_s,
                     expires_in=options.expires_in,
                     tags=options.tags,
+                    priority=options.priority,
                 )
             except UnknownPipeline as error:
                 raise PipelineUnknown(str(error)) from error

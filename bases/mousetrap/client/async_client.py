@@ -12,7 +12,7 @@ from mousetrap.client.targets import DEFAULTS, Aim, Target, aim_of
 from mousetrap.handlers import Call, Chain, Task
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
-from mousetrap.submit_run import CommonOptions, PublishOptions, RunOptions
+from mousetrap.submit_run import CommonOptions, PublishOptions, RunOptions, Span
 
 I = TypeVar("I")
 O = TypeVar("O")
@@ -125,9 +125,20 @@ class AsyncClient:
         )
 
     @overload
-    def run(self, run_id: str, of: Task[..., O] | Chain[..., O], /) -> AsyncHandle[O]: ...
+    def run(
+        self, run_id: str, of: Task[..., O] | Chain[..., O], /, *, submitted_within: Span = 0
+    ) -> AsyncHandle[O]: ...
     @overload
-    def run(self, run_id: str, of: str | Pipeline | None = None, /) -> AsyncHandle[Any]: ...
-    def run(self, run_id: str, of: Target | None = None, /) -> AsyncHandle[Any]:
-        """The handle of a run that was started elsewhere; with the task or chain it is `of`, its result is typed."""
-        return AsyncHandle(self._core.backend, run_id, aim_of(of) if of is not None else Aim(""), new=False)
+    def run(
+        self, run_id: str, of: str | Pipeline | None = None, /, *, submitted_within: Span = 0
+    ) -> AsyncHandle[Any]: ...
+    def run(
+        self, run_id: str, of: Target | None = None, /, *, submitted_within: Span = 0
+    ) -> AsyncHandle[Any]:
+        """The handle of a run that was started elsewhere; with the task or chain it is `of`, its result is typed.
+
+        `submitted_within`, seconds or a timedelta, is how long `wait` and `follow` wait for a run that is not known yet, as
+        one whose outbox row was just committed; then they raise UnknownRun.
+        """
+        aim = aim_of(of) if of is not None else Aim("")
+        return AsyncHandle(self._core.backend, run_id, aim, new=False, submitted_within=submitted_within)

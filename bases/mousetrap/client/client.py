@@ -24,9 +24,12 @@ O_co = TypeVar("O_co", covariant=True)
 class Handle(Generic[O_co]):
     """A run: its id, and what can be done with it. Typed by what its last stage gives."""
 
-    def __init__(self, calls: Blocking, run_id: str, aim: Aim, *, new: bool = True) -> None:
+    def __init__(
+        self, calls: Blocking, run_id: str, aim: Aim, *, new: bool = True, submitted_within: Span = 0
+    ) -> None:
         self._calls = calls
         self._aim = aim
+        self._submitted_within = submitted_within
         self.id = run_id
         #: False where this very submission was accepted before.
         self.new = new
@@ -68,7 +71,7 @@ class Handle(Generic[O_co]):
         return self._on(core).follow()
 
     def _on(self, core: Core) -> AsyncHandle[Any]:
-        return AsyncHandle(core.backend, self.id, self._aim)
+        return AsyncHandle(core.backend, self.id, self._aim, submitted_within=self._submitted_within)
 
 
 class Client:
@@ -171,9 +174,14 @@ class Client:
         return tuple(Handle(self._calls, run.run_id, Aim(pipeline), new=run.new) for pipeline, run in begun)
 
     @overload
-    def run(self, run_id: str, of: Task[..., O] | Chain[..., O], /) -> Handle[O]: ...
+    def run(
+        self, run_id: str, of: Task[..., O] | Chain[..., O], /, *, submitted_within: Span = 0
+    ) -> Handle[O]: ...
     @overload
-    def run(self, run_id: str, of: str | Pipeline | None = None, /) -> Handle[Any]: ...
-    def run(self, run_id: str, of: Target | None = None, /) -> Handle[Any]:
-        """The handle of a run that was started elsewhere; with the task or chain it is `of`, its result is typed."""
-        return Handle(self._calls, run_id, aim_of(of) if of is not None else Aim(""), new=False)
+    def run(
+        self, run_id: str, of: str | Pipeline | None = None, /, *, submitted_within: Span = 0
+    ) -> Handle[Any]: ...
+    def run(self, run_id: str, of: Target | None = None, /, *, submitted_within: Span = 0) -> Handle[Any]:
+        """The handle of a run that was started elsewhere, as `AsyncClient.run` has it."""
+        aim = aim_of(of) if of is not None else Aim("")
+        return Handle(self._calls, run_id, aim, new=False, submitted_within=submitted_within)

@@ -1,13 +1,15 @@
 """A run in the hands of an asynchronous caller."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from mousetrap.blobs import in_run
 from mousetrap.client.backend import Backend, HasBlobs, Repetition
-from mousetrap.client.errors import ResultLeftOut, WaitTimeout, not_completed
+from mousetrap.client.errors import ResultLeftOut, UnknownRun, WaitTimeout, not_completed
 from mousetrap.client.targets import DEFAULTS, Aim
 from mousetrap.jobs import MousetrapError, QueueUnreachable, RecordDamaged, StoreUnreachable
 from mousetrap.pipeline import ContractBroken, write
@@ -20,6 +22,8 @@ O_co = TypeVar("O_co", covariant=True)
 _OUTAGE_S = 60.0
 #: Between two tries to reach it.
 _RETRY_S = 0.5
+#: Between two looks for a run that a relay is to submit: as often as the relay looks for its row.
+_LOOK_S = 0.2
 
 BackendNow = Callable[[], Awaitable[Backend]]
 
@@ -27,9 +31,12 @@ BackendNow = Callable[[], Awaitable[Backend]]
 class AsyncHandle(Generic[O_co]):
     """A run: its id, and what can be done with it. Typed by what its last stage gives."""
 
-    def __init__(self, backend: BackendNow, run_id: str, aim: Aim, *, new: bool = True) -> None:
+    def __init__(
+        self, backend: BackendNow, run_id: str, aim: Aim, *, new: bool = True, submitted_within: Span = 0
+    ) -> None:
         self._backend = backend
         self._aim = aim
+        self._submitted_within_s = seconds(submitted_within, "submitted_within")
         self.id = run_id
         #: False where this very submission was accepted before.
         self.new = new
@@ -94,6 +101,7 @@ class AsyncHandle(Generic[O_co]):
         It reconnects. Raises UnknownRun, and StoreUnreachable where the store, or the API, stays away for a minute.
         """
         after, outage = "0", _Outage()
+        await self._submitted(self._submitted_within_s)
         while True:
             try:
                 async for each in (await self._backend()).events(self.id, after):
@@ -112,6 +120,7 @@ class AsyncHandle(Generic[O_co]):
     async def _ended(self, limit: float | None) -> Run | None:
         """The run once it has ended; None after `limit` seconds."""
         deadline = None if limit is None else time.monotonic() + limit
+        await self._submitted(min(self._submitted_within_s, math.inf if limit is None else limit))
         outage = _Outage()
         while True:
             left = None if deadline is None else deadline - time.monotonic()
@@ -124,6 +133,15 @@ class AsyncHandle(Generic[O_co]):
                 continue
             if run is not None or deadline is not None:
                 return run
+
+    async def _submitted(self, within_s: float) -> None:
+        """Returns once the run is known, or after `within_s` seconds: what is asked of it then raises UnknownRun."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            with suppress(UnknownRun, StoreUnreachable):
+                await self.status()
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _as_it_is(self) -> Run | None:
         try:

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,6 +26,9 @@ from mousetrap.submit_run import Submitter
 from mousetrap.testing.work import Work, pipeline_of, prepared
 from mousetrap.testing.world_run import RaisedErrors, fail
 from mousetrap.worker import Runtime, Stop, WorkerOptions, run_worker
+
+if TYPE_CHECKING:
+    from mousetrap.outbox import Entry
 
 _RETENTION_S = 3_600.0
 _ADMINISTRATOR = "administrator"
@@ -61,7 +65,8 @@ class Stack:
         bindings = prepared(work, handlers or {}, deps)
         pipelines = {binding.pipeline.name: binding.pipeline for binding in bindings}
         queues = sorted({stage.queue for each in pipelines.values() for stage in each.stages})
-        keyring, errors, stop = Keyring.parse(f"stack:{secrets.token_hex(16)}"), RaisedErrors(), Stop()
+        key = f"stack:{secrets.token_hex(16)}"
+        keyring, errors, stop = Keyring.parse(key), RaisedErrors(), Stop()
         options = WorkerOptions(
             name=f"worker-{uuid4().hex[:6]}",
             concurrency=concurrency,
@@ -75,10 +80,18 @@ class Stack:
         ):
             worker = asyncio.create_task(run_worker(queue, store, bindings, options, stop))
             try:
-                yield Serving(queue, store, keyring, pipelines, errors, worker)
+                yield Serving(queue, store, keyring, pipelines, errors, worker, self._environment(key))
             finally:
                 stop.ask()
                 await worker
+
+    def _environment(self, key: str) -> Mapping[str, str]:
+        url = self._server.url
+        return {
+            "MOUSETRAP_BROKER_URL": url,
+            "MOUSETRAP_STORE_URL": url,
+            "MOUSETRAP_SIGNING_KEYS": key,
+        }
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,8 @@ class Serving:
     pipelines: Mapping[str, Pipeline]
     errors: RaisedErrors
     worker: "asyncio.Task[bool]" = field(repr=False)
+    #: With these variables a client, as that of an application under test, finds this stack.
+    environment: Mapping[str, str] = field(repr=False)
 
     async def submit(self, work: Any, value: Any = None, *, run_id: str | None = None) -> "StackRun":
         """Submits a run of a task, a chain or a pipeline, which can be given by its name."""
@@ -101,6 +116,32 @@ class Serving:
         submitter = Submitter(self.store, self.queue, self.keyring, self.pipelines)
         accepted = await submitter.submit(pipeline, body, run_id=run_id or uuid4().hex)
         return StackRun(accepted.run_id, pipeline, self)
+
+    @asynccontextmanager
+    async def relaying(self, url: str, table: str = "mousetrap_outbox") -> AsyncIterator[None]:
+        """Relays the outbox of the database at `url`, as `mousetrap outbox` does, until the block ends."""
+        from mousetrap.outbox import Relay, open_rows  # it needs SQLAlchemy
+
+        stop = asyncio.Event()
+        with open_rows(url, table) as rows:
+            relay = asyncio.create_task(Relay(rows, self._submit_entry).run(stop))
+            try:
+                yield
+            finally:
+                stop.set()
+                await relay
+
+    async def _submit_entry(self, entry: "Entry") -> None:
+        from mousetrap.outbox import PipelineUnknown
+
+        pipeline = self.pipelines.get(entry.pipeline)
+        if pipeline is None:
+            raise PipelineUnknown(
+                f"no pipeline {entry.pipeline!r} is served; these are: {', '.join(self.pipelines)}"
+            )
+        submitter = Submitter(self.store, self.queue, self.keyring, self.pipelines)
+        options = entry.options(int(time.time() * 1000))
+        await submitter.submit(pipeline, entry.input, run_id=entry.run_id, options=options)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,21 @@
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
-from mousetrap.client import Client
-from mousetrap.outbox import DEFAULT_TABLE, Passed, Refusal, open_rows
+from mousetrap.client import AsyncClient, Client
+from mousetrap.outbox import DEFAULT_TABLE, Passed, Refusal, open_engine, open_rows, submit_on_commit
 from mousetrap.settings import Settings
+from mousetrap.shapes import Event
+from mousetrap.submit_run import SubmitOptions
 from support.outbox import make_outbox, write_rows
 from support.processes import Process
+from support.published import a_pipeline, beat
 from support.waiting import until
 
 KEYS = "test:a-secret-for-the-tests"
@@ -70,6 +76,36 @@ def test_committed_rows_become_runs_once_a_worker_has_their_pipeline(
     assert "stopped: 3 runs submitted" in relay.output
     with open_rows(url, DEFAULT_TABLE) as rows:
         assert rows.status() == (0, None, 0, 0)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_each_option_of_a_row_is_that_of_its_run(
+    url: str, store_url: str, start_base: Callable[..., Process]
+) -> None:
+    given = Settings(broker_url=store_url, store_url=store_url, signing_keys=KEYS)
+    await beat(store_url, "w", a_pipeline("words"), keyring=given.keyring)
+    due = datetime.now(UTC) + timedelta(hours=1)
+    with open_engine(url) as engine, Session(engine) as session, session.begin():
+        run_id = submit_on_commit(session, "words", "a", at=due, expires_in=7200, tags=["t"], priority=9)
+
+    start_base(
+        "cli",
+        "outbox",
+        MOUSETRAP_BROKER_URL=store_url,
+        MOUSETRAP_STORE_URL=store_url,
+        MOUSETRAP_SIGNING_KEYS=KEYS,
+        MOUSETRAP_OUTBOX_URL=url,
+    )
+    async with AsyncClient(settings=given) as client:
+        handle = client.run(run_id, submitted_within=60)
+        assert isinstance(first := await anext(handle.follow()), Event) and first.kind == "accepted"
+        run = await handle.status()
+
+    assert {field.name for field in fields(SubmitOptions)} == {"delay_s", "expires_in", "tags", "priority"}
+    assert (run.tags, run.priority) == (("t",), 9)
+    assert run.due_ms is not None and run.expires_ms is not None
+    assert abs(run.due_ms - due.timestamp() * 1000) < 60_000
+    assert abs(run.expires_ms - due.timestamp() * 1000 - 3_600_000) < 60_000
 
 
 def test_rows_are_counted_listed_retried_and_discarded(

@@ -1,5 +1,6 @@
 """Over the broker and over HTTP a client does the same."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from mousetrap.api import create_app
 from mousetrap.client import (
     AsyncClient,
+    AsyncHandle,
     NoTaker,
     RunCancelled,
     RunExpired,
@@ -24,7 +26,7 @@ from mousetrap.jobs import MousetrapError, QueueUnreachable, StoreUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.run_store import RunConflict
 from mousetrap.settings import Settings
-from mousetrap.shapes import Event, RunState
+from mousetrap.shapes import Event, Run, RunState
 from mousetrap.submit_run import NotTried, OptionInvalid, RerunImpossible
 from support.api_server import serving
 from support.published import beat
@@ -325,6 +327,47 @@ async def test_a_run_that_is_not_known_is_a_clear_error(bench: Workbench, open_c
 
 
 @on_streams
+async def test_a_run_that_is_submitted_later_is_waited_for_and_followed(
+    bench: Workbench, open_client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = asyncio.Event()
+    status = AsyncHandle.status
+
+    async def noted(self: AsyncHandle[Any]) -> Run:
+        try:
+            return await status(self)
+        except UnknownRun:
+            missed.set()
+            raise
+
+    monkeypatch.setattr(AsyncHandle, "status", noted)
+    async with (
+        open_client(bench) as client,
+        bench.working(bench.bind("add", add), bench.bind("double", double)),
+    ):
+        for run_id in ("later", "later-still"):
+            run = client.run(run_id, bench.pipeline, submitted_within=timedelta(minutes=1))
+            waited = asyncio.create_task(run.wait(60) if run_id == "later" else _kinds(run))
+            await missed.wait()
+            missed.clear()
+            await client.submit(bench.pipeline, 1, id=run_id)
+            assert await waited == (4 if run_id == "later" else _FOLLOWED)
+
+        with pytest.raises(UnknownRun):
+            await client.run("never", submitted_within=0.1).wait()
+        with pytest.raises(WaitTimeout, match="its state could not be read"):
+            await client.run("never", submitted_within=3600).wait(0.1)
+        assert missed.is_set()
+
+
+_FOLLOWED = ["accepted", "started", "finished", "started", "finished", "completed"]
+
+
+async def _kinds(run: AsyncHandle[Any]) -> list[str]:
+    return [each.kind async for each in run.follow() if isinstance(each, Event)]
+
+
+@on_streams
 async def test_a_run_is_repeated_with_another_input(bench: Workbench, open_client: Open) -> None:
     async with (
         open_client(bench) as client,
@@ -344,10 +387,10 @@ async def test_the_events_of_a_run_are_followed(bench: Workbench, open_client: O
     async with open_client(bench) as client:
         async with bench.working(bench.bind("add", add), bench.bind("double", double)):
             run = await client.submit(bench.pipeline, 1)
-            kinds = [each.kind async for each in run.follow() if isinstance(each, Event)]
+            kinds = await _kinds(run)
 
-        assert kinds == ["accepted", "started", "finished", "started", "finished", "completed"]
-        assert [each.kind async for each in run.follow() if isinstance(each, Event)] == kinds
+        assert kinds == _FOLLOWED
+        assert await _kinds(run) == kinds
 
 
 @pytest.mark.parametrize("via", ["broker", "http"])
