@@ -23,7 +23,10 @@ _TARGETS = re.findall(r"^([\w-]+):.*##", (_ROOT / "Makefile").read_text(), re.MU
 #: What our connections are called, and no commands.
 _CONNECTIONS = ("mousetrap consume link", "mousetrap membership", "mousetrap topics")
 #: Programs of other projects, whose options are not checked.
-_OTHERS = ("cd", "curl", "docker", "export", "kubectl", "printf", "rabbitmqctl", "secret", ".")
+_OTHERS = (
+    *("cd", "curl", "docker", "export", "kubectl", "pip", "printf", "python3"),
+    *("rabbitmqctl", "secret", "uvicorn", "."),
+)
 
 
 class Shown(NamedTuple):
@@ -67,7 +70,8 @@ def _wrong(shown: Shown) -> str:
         case "make":
             return "" if words[1] in (*_TARGETS, ".venv/.develop") else "there is no such target"
         case "python":
-            return "" if (_ROOT / words[1]).is_file() else "there is no such file"
+            is_there = (_ROOT / words[1]).is_file() or f"# {words[1]}\n" in shown.page.read_text()
+            return "" if is_there else "there is no such file"
         case name if name.startswith("tools/"):
             return "" if (_ROOT / name).is_file() else "there is no such file"
         case name if name.startswith("mousetrap-"):
