@@ -167,7 +167,7 @@ class BothSides:
     def result(self, run_id: str) -> Any:
         """The result of a run that is to come."""
         run = self.client.run(run_id)
-        until(lambda: _is_known(run), f"run {run_id} is there", seconds=15)
+        until(lambda: _is_known(run), f"run {run_id} is there")
         return run.wait(60)
 
     def priority(self, run_id: str) -> int:
