@@ -70,6 +70,12 @@ def serving(process: Process) -> int:
     return sum("serving note" in line for line in process.lines)
 
 
+def change(path: Path, text: str) -> None:
+    """Replaces the file in one step: a look between an empty file and a written one would be a change more."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -155,15 +161,15 @@ def test_a_change_starts_it_again_once_what_runs_is_finished(
     running = client.submit("note", str(tmp_path / "mark"))
     until(lambda: (tmp_path / "mark").exists(), "its handler runs")
 
-    (tmp_path / "tasks.py").write_text(TASKS.replace("ANSWER", "another"))
+    change(tmp_path / "tasks.py", TASKS.replace("ANSWER", "another"))
     supervisor.wait_for_line("tasks.py changed; starting again")
     (tmp_path / "mark.go").touch()
     assert running.wait(60) == "one"
     until(lambda: serving(supervisor) == 2, "it serves again")
     assert client.submit("note", str(tmp_path / "mark")).wait(60) == "another"
 
-    (tmp_path / "tasks.py").write_text("this is no Python")
+    change(tmp_path / "tasks.py", "this is no Python")
     supervisor.wait_for_line("ended with exit code 2; it starts again after a change")
-    (tmp_path / "tasks.py").write_text(TASKS)
+    change(tmp_path / "tasks.py", TASKS)
     until(lambda: serving(supervisor) == 3, "it serves once that is corrected")
     assert supervisor.terminate() == 0
