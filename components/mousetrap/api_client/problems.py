@@ -42,12 +42,18 @@ def read_problem(body: bytes) -> Problem:
         return Problem()
 
 
+#: What another stack's API answers, as that on the default port does for a stack that runs elsewhere.
+_OF_ANOTHER_API = ("unknown-pipeline", "key-unknown")
+
+
 def check_response(response: httpx.Response) -> None:
     """Raises Unreachable for a server's error, UnknownRun, RunEnded or Misused for any other response without success."""
     if response.is_success:
         return
     problem = read_problem(response.content)
     text = problem.text or f"{response.url} answered {response.status_code}"
+    if problem.kind in _OF_ANOTHER_API:
+        text = f"{text} (asked was the API at {response.url.scheme}://{response.url.netloc.decode()})"
     if problem.kind == "unknown-run":
         raise UnknownRun(text)
     if problem.kind in ("run-ended", "operation-ended"):

@@ -53,6 +53,15 @@ def test_an_answer_that_is_no_run_is_shown_in_words(
         _ = api.run("r").value
 
 
+@pytest.mark.parametrize("kind", ["unknown-pipeline", "key-unknown"])
+def test_what_the_api_of_another_stack_answers_names_its_address(serving: Serving, kind: str) -> None:
+    body = f'{{"type":"urn:mousetrap:problem:{kind}","title":"Unknown"}}'
+    with serving((404, body)) as (url, _), Api(url) as api, pytest.raises(Misused) as raised:
+        _ = api.run("r").value
+
+    assert str(raised.value) == f"Unknown (asked was the API at {url})"
+
+
 def test_dots_in_a_name_lead_to_no_other_path() -> None:
     paths: list[str] = []
 
