@@ -37,7 +37,8 @@ def with_worker(facts: Facts, place: PlaceAt) -> Reason:
             f"mousetrap show {facts.run_id}",
         )
     text = f"It does not wait: worker {job.worker} has attempt {job.attempt} of {job.stage} since {ago(facts, job.since_ms)}."
-    return reason(WaitsFor.RUNNING, text, facts, job.since_ms, evidence)
+    # What a handler that is slow or hangs waits for is in its log, if anywhere.
+    return reason(WaitsFor.RUNNING, text, facts, job.since_ms, evidence, f"mousetrap logs {facts.run_id}")
 
 
 def _takeover(facts: Facts, place: PlaceAt, evidence: Mapping[str, object], seen_ms: int) -> Reason:

@@ -290,3 +290,9 @@ def test_the_age_and_the_evidence_are_those_of_the_facts() -> None:
         "stage": "fetch", "queue": "fetches", "job": "j1", "due_ms": NOW_MS + 12_000, "attempt": 3, "attempts": 5,
         "error_kind": "FeedUnavailable", "error": "the feed answers 503",
     }  # fmt: skip
+
+
+def test_a_job_that_runs_leads_to_what_its_handler_logged() -> None:
+    found = judge(facts(TAKEN, state=RunState.RUNNING))
+
+    assert found.headline.advice == "mousetrap logs r"
