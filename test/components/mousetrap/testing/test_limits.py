@@ -1,6 +1,7 @@
 """Tests limits in a world, whose clock jumps."""
 
 import asyncio
+import random
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -13,6 +14,8 @@ from mousetrap.testing import World
 
 RATE, JOBS, WINDOW_S, WORKERS = 50, 1_500, 10.0, 3
 LARGE, SMALL, KEYS, PLACES, WORK_S = 60, 6, 10, 3, 1.0
+#: Of a call to the store, in this world.
+CALL_S = 0.002
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -25,6 +28,7 @@ def charging(limit: Any) -> Pipeline:
     return Pipeline(name="orders", description="Charges.", stages=(stage,))
 
 
+@pytest.mark.test_timeout(200)
 async def test_a_rate_over_three_workers_holds_within_five_percent_in_each_window(world: World) -> None:
     begun: list[float] = []
 
@@ -48,6 +52,7 @@ async def test_a_rate_over_three_workers_holds_within_five_percent_in_each_windo
     assert counts and 0.95 * wanted <= min(counts) and max(counts) <= 1.05 * wanted
 
 
+@pytest.mark.test_timeout(200)
 async def test_small_keys_wait_no_longer_for_a_large_one_and_no_place_stays_free(world: World) -> None:
     now: Counter[str] = Counter()
     waits: defaultdict[str, list[float]] = defaultdict(list)
@@ -100,3 +105,39 @@ async def test_a_job_begins_at_once_though_its_line_has_its_message_only_after_t
 
     _, first_ended, second_began, _ = moments
     assert second_began - first_ended < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.test_timeout(200)
+async def test_between_two_jobs_a_place_is_free_for_a_few_calls_of_the_store(world: World) -> None:
+    """While a key has jobs and room. Half of the jobs are of one key: for each that begins, a place meets one over its limit."""
+    customers = [f"c{number % 39}" for number in range(195)] + ["large"] * 200
+    random.Random(2).shuffle(customers)
+    slots, since, free_s, begun = 20, 0.0, 0.0, 0
+    left, running = Counter(customers), Counter[str]()
+
+    def changes(customer: str, by: int) -> None:
+        nonlocal since, free_s, begun
+        # The other keys alone could fill all places.
+        if since and any(left[key] and running[key] < PLACES for key in left if key != "large"):
+            free_s += (slots - running.total()) * (world.time - since)
+            begun += by > 0
+        since = world.time
+        running[customer] += by
+        left[customer] -= by > 0
+
+    async def charge(order: Order) -> str:
+        changes(order.customer, +1)
+        await asyncio.sleep(0.1)
+        changes(order.customer, -1)
+        return ""
+
+    pipeline = charging(AtMost(PLACES, per="customer"))
+    for customer in customers:
+        await world.submit(pipeline, Order(customer))
+    for _ in range(5):
+        world.serve(Binding(pipeline=pipeline, stage="charge", handler=charge), concurrency=slots // 5)
+    await world.settle(within=1_000.0)
+
+    assert begun >= 195
+    assert free_s / begun < 8 * CALL_S  # five and a half in this order
