@@ -28,7 +28,7 @@ def charging(limit: Any) -> Pipeline:
     return Pipeline(name="orders", description="Charges.", stages=(stage,))
 
 
-@pytest.mark.test_timeout(200)
+@pytest.mark.test_timeout(500)
 async def test_a_rate_over_three_workers_holds_within_five_percent_in_each_window(world: World) -> None:
     begun: list[float] = []
 
