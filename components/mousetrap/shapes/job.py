@@ -49,6 +49,11 @@ class Fan:
     needs: Annotated[int | None, Doc("How many must be done; null while it is open.")] = None
 
     @property
+    def is_decided(self) -> bool:
+        """Whether none of them is under way or to come."""
+        return self.total is not None and self.total == self.done + self.lost
+
+    @property
     def is_short(self) -> bool:
         """Whether too many are lost for what must be done."""
         return self.total is not None and self.needs is not None and self.total - self.lost < self.needs

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from mousetrap.dead_letters import DeadLetter, DeadLetters, Repaired, Selection, read_letter
-from mousetrap.jobs import dead_queue
+from mousetrap.jobs import Message, dead_queue, decode
 from mousetrap.pipeline import Pipeline, write
 from mousetrap.repeat_attempt import FROM_LIFESPAN
 from mousetrap.submit_run import SubmitOptions
@@ -114,7 +114,7 @@ class World:
         return WorldRun(
             run_id,
             self._simulation.pipelines[stored.pipeline],
-            self._reading.run,
+            self._reading,
             self._simulation.errors,
             self._simulation.api.store.cancel,
             EPOCH_MS,
@@ -156,7 +156,7 @@ class World:
         return self._simulation.loop.time()
 
     async def settle(self, *, within: float = SETTLE_LIMIT_S) -> None:
-        """Lets time pass until every run has ended and no message is left but dead letters.
+        """Lets time pass until every run has ended and no message is left but dead letters, and those that wait for their redrive.
 
         After `within` simulated seconds it raises the error of a handler whose run has not ended, with its timeline;
         NotCompleted where there is none, or at once where a message waits that no worker serves.
@@ -211,7 +211,20 @@ class World:
         served = {binding.stage.queue for each in lives for binding in each.bindings}
         if unserved := set(left) - served:
             self._give_up(f"no worker serves {', '.join(sorted(unserved))}: world.serve(...) starts one")
-        return not left and not self._unfinished()
+        delayed = [message for queue, message in self._simulation.broker.delayed() if not _dead(queue)]
+        # A run that has not ended is the cheaper to find.
+        return (
+            sum(left.values()) == len(delayed)
+            and not self._unfinished()
+            and all(map(self._waits_for_a_redrive, delayed))
+        )
+
+    def _waits_for_a_redrive(self, message: Message) -> bool:
+        """Whether it is the job of a fan-out that has failed and is decided: it comes again for a week, should it be repaired."""
+        job = decode(message.body)
+        run = self.run(job.run_id)
+        fan = next((line.children for line in run.jobs if line.id == job.id), None)
+        return run.state == "failed" and fan is not None and fan.state == "closed" and fan.is_decided
 
     def _unfinished(self) -> list[WorldRun]:
         return [run for run in map(self.run, self._simulation.run_ids) if not run.state.ended]

@@ -9,7 +9,8 @@ import msgspec
 from mousetrap.handlers import failure_of
 from mousetrap.pipeline import Pipeline, read
 from mousetrap.run_store import StoredRun
-from mousetrap.shapes import Event, Failure, RunState
+from mousetrap.shapes import Event, Failure, JobLine, RunState
+from mousetrap.testing.simulation.reading import Reading
 
 
 class NotCompleted(AssertionError):
@@ -38,7 +39,7 @@ class WorldRun:
 
     id: str
     pipeline: Pipeline
-    _read: Callable[[str], StoredRun | None] = field(repr=False)
+    _reading: Reading = field(repr=False)
     _errors: RaisedErrors = field(repr=False)
     _cancel: Callable[[str], Coroutine[Any, Any, RunState | None]] = field(repr=False)
     #: Milliseconds since 1970 at the world's beginning.
@@ -47,7 +48,7 @@ class WorldRun:
     @property
     def stored(self) -> StoredRun:
         """The run as the API would show it."""
-        found = self._read(self.id)
+        found = self._reading.run(self.id)
         if found is None:
             raise NotCompleted(f"run {self.id} is not known: it was never accepted, or is forgotten")
         return found
@@ -78,9 +79,18 @@ class WorldRun:
         """What happened to it, oldest first."""
         return self.stored.timeline
 
+    @property
+    def jobs(self) -> tuple[JobLine, ...]:
+        """Its jobs by stage, those of a fan-out by index, as `mousetrap jobs` lists them."""
+        return tuple(self._reading.jobs(self.stored, self.pipeline))
+
     def attempts(self, stage: str | None = None) -> int:
-        """How often the handler of the stage has begun; of all stages without one."""
-        return sum(event.kind == "started" and stage in (None, event.stage) for event in self.timeline)
+        """How often the handler of the stage has begun; of all stages without one.
+
+        The timeline has no begin of a fan-out's jobs: of each of them those since its last redrive count.
+        """
+        begun = sum(event.kind == "started" and stage in (None, event.stage) for event in self.timeline)
+        return begun + sum(line.attempt for line in self.jobs if line.index and stage in (None, line.stage))
 
     async def cancel(self) -> RunState | None:
         """Cancels it, as the API would."""

@@ -1,13 +1,19 @@
 """Reads the simulated store at once, without network and time."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from mousetrap.run_store import RunStore, StoredRun
-from mousetrap.testing.simulation.simulation import Simulation
+from mousetrap.pipeline import Pipeline
+from mousetrap.run_store import JobFilter, JobPlace, RunStore, StoredRun
+from mousetrap.shapes import JobLine
+from mousetrap.testing.simulation.simulation import KEYRING, Simulation
 from mousetrap.testing.simulation.store_client import StoreClient
+
+T = TypeVar("T")
+_JOBS_A_PAGE = 500
 
 
 class Reading:
@@ -17,16 +23,28 @@ class Reading:
         self._client: Any = _DirectClient(simulation)
 
     def run(self, run_id: str) -> StoredRun | None:
-        """The run with its timeline.
+        """The run with its timeline."""
+        return _outside(self._get(run_id))
 
-        Payloads are read in a task of their own, and the loop of this thread belongs to the simulation: another thread reads,
-        half a millisecond of processor time, while this one waits.
-        """
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self._get(run_id)).result()
+    def jobs(self, run: StoredRun, pipeline: Pipeline) -> list[JobLine]:
+        """All jobs of the run, those of fan-outs among them."""
+        return _outside(self._jobs(run, pipeline))
 
     async def _get(self, run_id: str) -> StoredRun | None:
-        return await RunStore(self._client, "simulation", 1.0, 0).get(run_id)
+        return await self._store().get(run_id)
+
+    async def _jobs(self, run: StoredRun, pipeline: Pipeline) -> list[JobLine]:
+        store, lines = self._store(), list[JobLine]()
+        wanted = JobFilter(limit=_JOBS_A_PAGE)
+        while True:
+            page = await store.jobs(run, pipeline, wanted)
+            lines += page.jobs
+            if page.next is None:
+                return lines
+            wanted = replace(wanted, place=JobPlace.read(page.next))
+
+    def _store(self) -> RunStore:
+        return RunStore(self._client, "simulation", 1.0, 0, KEYRING)
 
 
 class _DirectClient(StoreClient):
@@ -39,3 +57,12 @@ class _DirectClient(StoreClient):
 
     async def _ask(self, what: str, act: Callable[[], Any]) -> Any:
         return act()
+
+
+def _outside(read: Coroutine[Any, Any, T]) -> T:
+    """What is read in another thread, while this one waits: half a millisecond of processor time.
+
+    Payloads are read in a task of their own, and the loop of this thread belongs to the simulation.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, read).result()

@@ -269,6 +269,9 @@ class StoreServer:
     def _hlen(self, key: bytes) -> int:
         return len(self._at(key, dict))
 
+    def _hscan(self, key: bytes, _cursor: bytes, *_: bytes) -> list[Any]:
+        return [b"0", self._hgetall(key)]
+
     def _hstrlen(self, key: bytes, name: bytes) -> int:
         return len(self._at(key, dict).get(name, b""))
 

@@ -377,3 +377,42 @@ async def test_an_inner_fan_that_takes_long_is_no_reason_to_give_the_outer_one_u
     await world.redrive()
     await world.settle(within=40 * DAY_S)
     assert (run.state, run.result) == ("completed", [3, 0, 3 + 33 + 63])
+
+
+async def test_a_run_that_failed_for_a_job_of_its_fan_out_is_settled_at_once(world: World) -> None:
+    broken = [True]
+
+    async def read(number: int) -> int:
+        return number // (number != 1 or not broken[0])
+
+    world.serve(*a_fan(read, reads=TWICE))
+    run = await world.submit("papers", 3)
+    await world.settle(within=60)
+
+    assert (run.state, len(world.dead())) == ("failed", 1)
+    broken[0] = False
+    await world.redrive()
+    await world.settle()
+
+    assert run.result == [3, 0, 3]
+
+
+async def test_attempts_and_jobs_of_a_run_are_those_of_its_fan_out_too(world: World) -> None:
+    failed: set[int] = set()
+
+    async def read(number: int) -> int:
+        if number not in failed:
+            failed.add(number)
+            raise ConnectionError
+        return number
+
+    world.serve(*a_fan(read, reads=TWICE))
+    run = await world.submit("papers", 3)
+    await world.settle()
+
+    assert (run.attempts("find"), run.attempts("read"), run.attempts("sum"), run.attempts()) == (1, 6, 1, 8)
+    assert [(job.stage, job.index, job.output) for job in run.jobs if job.stage == "read"] == [
+        ("read", (0,), 0),
+        ("read", (1,), 1),
+        ("read", (2,), 2),
+    ]
