@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +99,18 @@ def _executable(file: Path, text: str) -> None:
 
 def _with_python(checkout: Path) -> dict[str, str]:
     return {**os.environ, "PYTHON": str(checkout / "python")}
+
+
+def test_pytest_finds_the_kit_s_plugin_from_any_folder(tmp_path: Path) -> None:
+    checkout = _checkout(tmp_path)
+    _executable(checkout / ".venv" / "bin" / "python", _PYTHON)
+    unwanted = checkout / "packages" / "cloudcoil-1.0.dist-info" / "entry_points.txt"
+    unwanted.parent.mkdir(parents=True)
+    unwanted.write_text("[pytest11]\n")
+
+    subprocess.run([checkout / "tools" / "environment", "run"], check=True, capture_output=True)
+
+    found = [each for made in distributions(path=[str(checkout / "packages")]) for each in made.entry_points]
+    assert [(each.group, each.name, each.value) for each in found] == [
+        ("pytest11", "mousetrap.testing.plugin", "mousetrap.testing.plugin")
+    ]

@@ -163,13 +163,18 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return str(error["msg"])
 
 
+#: For paths that a setting adds.
+_FIXES = {"/metrics": "start the API with MOUSETRAP_METRICS=true"}
+
+
 async def _of_framework(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     if not is_body_allowed_for_status_code(status):
         return Response(status_code=status, headers=error.headers)
     if status in _ROUTING:
         # Not `request.url`, which cannot be made of every Host that is sent.
-        what = f"{request.method} {request.scope['path']} is not served: /docs lists what is"
+        path = request.scope["path"]
+        what = f"{request.method} {path} is not served: {_FIXES.get(path, '/docs lists what is')}"
         return respond(Problem(_ROUTING[status], what, headers=_with_head(error.headers)))
     members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     return write({**members, "detail": str(error.detail)}, error.headers)

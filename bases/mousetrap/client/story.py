@@ -22,9 +22,11 @@ def ending_of(run: Run) -> str:
     """The run's state, its stage where it has one to report, and why it failed."""
     match run.state:
         case RunState.FAILED:
-            attempts = [event.attempt for event in run.timeline if event.kind == "gave_up" and event.attempt]
-            after = f" after {_count(attempts[-1], 'attempt')}" if attempts else ""
-            return f"failed at stage {run.stage!r}{after}{_why(run)}"
+            given_up = [event for event in run.timeline if event.kind == "gave_up" and event.attempt]
+            after = f" after {_count(given_up[-1].attempt or 1, 'attempt')}" if given_up else ""
+            # Of a fan-out the run's stage is the one that opened the job.
+            stage = (given_up[-1].stage if given_up else None) or run.stage
+            return f"failed at stage {stage!r}{after}{_why(run)}"
         case RunState.REJECTED:
             return f"was never accepted{_why(run)}"
         case RunState.CANCELLED | RunState.EXPIRED:
@@ -60,11 +62,18 @@ def _line(event: Event, accepted_ms: int) -> str:
 def _advice(run: Run) -> str:
     show = f"`mousetrap show {run.id}` shows all of it, with the traceback"
     again = {
-        RunState.FAILED: 'run.rerun(begin="failed") repeats it from there once the cause is gone',
+        RunState.FAILED: f"once the cause is gone, {_repair(run)}",
         RunState.REJECTED: "submit it again",
         RunState.EXPIRED: "run.rerun() repeats it, without an end of its time",
     }
     return "; ".join(filter(None, (show, again.get(run.state, "run.rerun() repeats it"))))
+
+
+def _repair(run: Run) -> str:
+    """How a failed run goes on. No re-run begins with one job of a fan-out."""
+    if any(fan.is_short for fan in run.fans):
+        return f"`mousetrap dead redrive --run {run.id}` makes those jobs again, and this run goes on"
+    return 'run.rerun(begin="failed") repeats it from there'
 
 
 def _shortened(text: str) -> str:

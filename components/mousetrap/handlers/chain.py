@@ -46,7 +46,7 @@ class ChainOptions(TypedDict, total=False):
     topics: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Chain(Generic[P, O_co]):
     """Tasks in a row, generic over the first one's parameters and what the last one gives."""
 
@@ -64,6 +64,10 @@ class Chain(Generic[P, O_co]):
     def call(self, *args: Any, **kwargs: Any) -> Call[Any]:  # type: ignore[misc]
         """The chain with the arguments of its first task, as `Task.call` has them."""
         return Call(self.pipeline, input_of(self.first, args, kwargs))
+
+    def __repr__(self) -> str:
+        """Its stages by name: a notebook shows this for a cell that ends with the chain."""
+        return f"<chain {self.pipeline.name!r} of {', '.join(stage.name for stage in self.pipeline.stages)}>"
 
 
 @overload

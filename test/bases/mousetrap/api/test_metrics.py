@@ -206,3 +206,7 @@ def test_a_missing_library_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(SettingsWrong, match="MOUSETRAP_METRICS: the package prometheus-client"):
         catalogue_app(Settings(metrics=True))
+
+
+def test_metrics_that_are_off_are_refused_with_the_setting(serve: Serve) -> None:
+    assert "MOUSETRAP_METRICS=true" in serve().get("/metrics").json()["detail"]

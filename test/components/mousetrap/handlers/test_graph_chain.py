@@ -171,3 +171,15 @@ def test_a_need_that_cannot_be_is_refused(need: Any) -> None:
 def test_a_row_joins_what_it_opens() -> None:
     with pytest.raises(ValueError, match="is joined there too"):
         each(find, each(read))
+
+
+def test_a_chain_is_shown_by_its_stages() -> None:
+    @task
+    def first(text: str) -> str:
+        return text
+
+    @task
+    def second(text: str) -> str:
+        return text
+
+    assert repr(chain("both", first, second)) == "<chain 'both' of first, second>"
