@@ -114,7 +114,8 @@ class World:
         return WorldRun(
             run_id,
             self._simulation.pipelines[stored.pipeline],
-            self._reading,
+            self._reading.run,
+            self._reading.jobs,
             self._simulation.errors,
             self._simulation.api.store.cancel,
             EPOCH_MS,

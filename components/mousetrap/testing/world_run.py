@@ -1,6 +1,6 @@
 """A run in a simulated world, as a test looks at it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -10,7 +10,6 @@ from mousetrap.handlers import failure_of
 from mousetrap.pipeline import Pipeline, read
 from mousetrap.run_store import StoredRun
 from mousetrap.shapes import Event, Failure, JobLine, RunState
-from mousetrap.testing.simulation.reading import Reading
 
 
 class NotCompleted(AssertionError):
@@ -39,7 +38,8 @@ class WorldRun:
 
     id: str
     pipeline: Pipeline
-    _reading: Reading = field(repr=False)
+    _read: Callable[[str], StoredRun | None] = field(repr=False)
+    _list: Callable[[StoredRun, Pipeline], Sequence[JobLine]] = field(repr=False)
     _errors: RaisedErrors = field(repr=False)
     _cancel: Callable[[str], Coroutine[Any, Any, RunState | None]] = field(repr=False)
     #: Milliseconds since 1970 at the world's beginning.
@@ -48,7 +48,7 @@ class WorldRun:
     @property
     def stored(self) -> StoredRun:
         """The run as the API would show it."""
-        found = self._reading.run(self.id)
+        found = self._read(self.id)
         if found is None:
             raise NotCompleted(f"run {self.id} is not known: it was never accepted, or is forgotten")
         return found
@@ -82,7 +82,7 @@ class WorldRun:
     @property
     def jobs(self) -> tuple[JobLine, ...]:
         """Its jobs by stage, those of a fan-out by index, as `mousetrap jobs` lists them."""
-        return tuple(self._reading.jobs(self.stored, self.pipeline))
+        return tuple(self._list(self.stored, self.pipeline))
 
     def attempts(self, stage: str | None = None) -> int:
         """How often the handler of the stage has begun; of all stages without one.
