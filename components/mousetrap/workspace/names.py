@@ -17,6 +17,10 @@ def check_name(name: str, taken: Collection[str]) -> None:
         raise Misused(
             f"{name!r} cannot be a name: write small letters and digits, with _ between words, as in 'count_words'"
         )
+    if name.startswith("test"):  # its contract would be a class Test…, which pytest takes for tests
+        raise Misused(
+            f"{name!r} begins as tests do, and pytest would collect its contracts: choose another name"
+        )
     if len(name) > _LONGEST:
         raise Misused(f"{name!r} has {len(name)} characters: at most {_LONGEST} are possible")
     if name in taken:

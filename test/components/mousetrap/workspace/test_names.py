@@ -34,6 +34,12 @@ def test_a_name_that_python_or_kubernetes_would_refuse_is_refused_with_an_exampl
         check_name(name, ())
 
 
+@pytest.mark.parametrize("name", ["test", "test_words", "testimony"])
+def test_a_name_whose_contracts_pytest_would_collect_is_refused(name: str) -> None:
+    with pytest.raises(Misused, match="begins as tests do"):
+        check_name(name, ())
+
+
 def test_a_name_that_is_too_long_or_taken_is_refused() -> None:
     with pytest.raises(Misused, match="25 characters: at most 24"):
         check_name("a" * 25, ())
