@@ -151,7 +151,7 @@ def _warnings(source: Path) -> Iterator[str]:
 
 def _texts_named(name: str, module: ast.Module, around: Sequence[ast.AST], source: Path) -> Iterator[str]:
     """The texts that a variable can hold: a constant's, those of the function that logs it, or of the file that makes them."""
-    constants = [
+    constants: list[ast.AST] = [
         it.value
         for it in module.body
         if isinstance(it, ast.Assign) and [ast.unparse(target) for target in it.targets] == [name]

@@ -64,9 +64,9 @@ def test_the_doctor_warns_of_what_is_paused_with_who_did_it_and_why(
         ("schedules", "add", "hourly", *every_hour),
         ("schedules", "pause", "hourly", "--why", "noise"),
     ):
-        assert mousetrap(*command, settings=settings).code == 0
+        assert mousetrap(*command, settings=settings)[0] == 0
 
-    checks = json.loads(mousetrap("doctor", "--json", settings=given).out)
+    checks = json.loads(mousetrap("doctor", "--json", settings=given)[1])
     (paused,) = (each for each in checks if each["name"] == "paused")
 
     assert paused["state"] == "warn"
@@ -74,5 +74,5 @@ def test_the_doctor_warns_of_what_is_paused_with_who_did_it_and_why(
 
     mousetrap("queues", "resume", "start_fetch", settings=settings)
     mousetrap("schedules", "resume", "hourly", settings=settings)
-    checks = json.loads(mousetrap("doctor", "--json", settings=given).out)
+    checks = json.loads(mousetrap("doctor", "--json", settings=given)[1])
     assert [each["state"] for each in checks if each["name"] == "paused"] == ["ok"]
