@@ -182,6 +182,9 @@ def test_no_order_is_lost_and_each_is_charged_once_whatever_is_killed(
             assert redrive.wait() == 0, redrive.output
             until(lambda: shop.state(refused) == "completed", "the order is done after its redrive", 60)
         assert stack.terminate(60) == 0
+        away = httpx.get(f"{shop.web}/orders/{refused}", timeout=30)
+        assert (away.status_code, away.headers["Retry-After"]) == (503, "2")
+        assert shop.order() > refused  # it waits in PostgreSQL
     finally:
         shop.end()
         postgres.drop_database(url.rpartition("/")[2])
