@@ -5,14 +5,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 from mousetrap.api.problems import Kind
 from mousetrap.catalogue import SETTINGS
-from mousetrap.cli.app import app
 from mousetrap.metrics import REASONS
 from mousetrap.settings import ENGINE, entries
 from mousetrap.shapes import RunState
@@ -20,8 +17,6 @@ from reference import pages
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "deploy/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-#: Threads of these names are on a page.
-_THREADS = ("consume link", "membership", "publish link", "topics")
 SOURCES = sorted(source for folder in ("bases", "components") for source in (ROOT / folder).rglob("*.py"))
 #: Files that log a text which another file makes.
 TEXTS_FROM = {
@@ -217,30 +212,3 @@ def test_the_glossary_knows_every_state() -> None:
     assert {state: ended == "yes" for state, ended in rows} == {
         state.value: state.ended for state in RunState
     }
-
-
-def test_every_command_and_option_that_a_page_names_is_there() -> None:
-    named = [
-        (str(page.relative_to(ROOT)), line)
-        for page in PAGES
-        for line in re.findall(
-            r"(?:`|^ *\$? *|bin/)mousetrap ([a-z][^`#|\n]*)", page.read_text(), re.MULTILINE
-        )
-        if line not in _THREADS
-    ]
-
-    assert len(named) > 200
-    assert [(*each, fault) for each in named if (fault := _command_fault(each[1]))] == []
-
-
-def _command_fault(line: str) -> str:
-    """The command or the option of the line that is not there; empty where all are."""
-    command: Any = typer.main.get_command(app)
-    words = line.split()
-    while words and hasattr(command, "commands") and re.fullmatch(r"[a-z][a-z-]*", words[0]):
-        if words[0] not in command.commands:
-            return words[0]
-        command = command.commands[words.pop(0)]
-    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
-    options = (match[0] for word in words if (match := re.match(r"--[a-z-]+", word)))
-    return next((each for each in options if each not in {*known, "--help"}), "")
