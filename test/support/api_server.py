@@ -11,8 +11,7 @@ from fastapi import FastAPI
 from mousetrap.api.protocol import BoundedConfig
 from mousetrap.settings import Settings
 from support.catalogue_app import catalogue_app
-from support.clients import http_client
-from support.stack import is_ready
+from support.clients import http_client, is_ready
 from support.waiting import until
 
 

@@ -43,3 +43,8 @@ def accepted_run(api: httpx.Client, path: str, body: object = None) -> str:
         return str(answer.json()["run_id"])
 
     return until(ask, "a run is accepted")
+
+
+def is_ready(api: httpx.Client) -> bool:
+    """Whether the API can take runs."""
+    return api.get("/health/ready").status_code == 200

@@ -11,7 +11,7 @@ import httpx
 
 from mousetrap.earthquakes import EARTHQUAKES
 from mousetrap.job_queue import connect
-from support.clients import accepted_run, http_client
+from support.clients import accepted_run, http_client, is_ready
 from support.feed import Feed
 from support.processes import Process
 from support.waiting import until
@@ -142,11 +142,6 @@ def url_once_ready(api: Process) -> str:
     with http_client(url) as client:
         until(lambda: is_ready(client), "the API is ready")
     return url
-
-
-def is_ready(api: httpx.Client) -> bool:
-    """Return whether the API can take runs."""
-    return api.get("/health/ready").status_code == 200
 
 
 def events(run: dict[str, Any] | None, kind: str, stage: str | None = None) -> list[dict[str, Any]]:

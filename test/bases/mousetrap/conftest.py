@@ -9,9 +9,8 @@ import pytest
 
 from mousetrap.settings import Settings
 from support.api_server import serving
-from support.clients import http_client
+from support.clients import http_client, is_ready
 from support.processes import Process
-from support.stack import is_ready
 from support.waiting import until
 
 Serve = Callable[..., httpx.Client]
