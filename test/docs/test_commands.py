@@ -1,4 +1,4 @@
-"""Checks the commands that pages show: program, options and arguments."""
+"""Checks the commands of pages, and that their code is run."""
 
 import re
 import shlex
@@ -129,3 +129,15 @@ def test_every_command_on_a_page_can_be_run() -> None:
 
     assert len(shown) > 200
     assert [f"{it}: {why}" for it in shown if (why := _wrong(it))] == []
+
+
+#: Pages with code that no test runs: of a library that is not installed here.
+_NOT_RUN = {"traces-and-logs"}
+
+
+def test_the_code_of_every_page_is_run_by_a_test() -> None:
+    tests = "\n".join(path.read_text() for path in (_ROOT / "test").rglob("test_*.py"))
+    with_code = {page.stem for page in (_ROOT / "docs").glob("*.md") if "```python\n" in page.read_text()}
+
+    run = {name for name in with_code if f'{name}.md"' in tests}
+    assert with_code - run == _NOT_RUN

@@ -152,15 +152,3 @@ def test_what_each_block_imports_of_ours_is_there(page: Path) -> None:
     # What `mousetrap new` writes is not in this checkout.
     missing = [each for each in imported if not each[0].startswith(("mousetrap.words", "mousetrap.papers"))]
     assert [f"{at}: {name}" for at, name in missing if not hasattr(importlib.import_module(at), name)] == []
-
-
-#: Pages with code that no test runs: of a library that is not installed here.
-_NOT_RUN = {"traces-and-logs"}
-
-
-def test_the_code_of_every_page_is_run_by_a_test() -> None:
-    tests = "\n".join(path.read_text() for path in (_ROOT / "test").rglob("test_*.py"))
-    with_code = {page.stem for page in _PAGES if "```python\n" in page.read_text()}
-
-    run = {name for name in with_code if f'{name}.md"' in tests}
-    assert with_code - run == _NOT_RUN

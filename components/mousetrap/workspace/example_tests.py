@@ -17,6 +17,7 @@ _MORE = (
     "test/deploy/test_secrets.py",
     "test/development/test_autoscaling.py",
     "test/docs/test_coming_from.py",
+    "test/docs/test_commands.py",
     "test/docs/test_migrating_page.py",
     "test/projects/test_without_example.py",
     "test/stack/composed.py",
