@@ -11,7 +11,7 @@ from chaos.faults import AT_POINTS, FAULTS, Fault, Span
 #: Seconds between two faults, and that a first job may take after one.
 _CALM, _RECOVERY = 1.5, 60.0
 #: Seconds until the first job of all: a cluster makes a hundred queues before, and a busy machine takes its time for that.
-_BEGINNING = 120.0
+_BEGINNING = 240.0
 
 
 class AppliedFault(NamedTuple):

@@ -1,5 +1,6 @@
 """Lists the breaches of what must hold of every history."""
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -229,11 +230,12 @@ def rejected_runs_did_nothing(history: History) -> Iterator[str]:
 
 def nothing_began_too_early(history: History) -> Iterator[str]:
     """An attempt that named the time of the next one was not tried again before that."""
-    due = {
-        (line.job, line.attempt + 1): line.at + line.after
-        for line in history.of("failed")
-        if line.after is not None
-    }
+    due: dict[tuple[str, int], float] = {}
+    for line in history.of("failed"):
+        if line.after is not None:
+            next_one = (line.job, line.attempt + 1)
+            # An attempt that was made twice named two times, and either may be the one on record.
+            due[next_one] = min(line.at + line.after, due.get(next_one, math.inf))
     for line in history.of("begun"):
         at = due.get((line.job, line.attempt))
         if at is not None and line.at < at - _GRAIN:

@@ -37,7 +37,18 @@ def board_expressions() -> Iterator[str]:
 
 def vectors(expression: str) -> list[str]:
     """The parts of an expression between its comparisons; each has series whether or not all is well."""
-    return [each.strip() for each in _COMPARES.split(expression) if not _NUMBER.fullmatch(each.strip())]
+    parts = map(_balanced, _COMPARES.split(expression))
+    return [each for each in parts if not _NUMBER.fullmatch(each)]
+
+
+def _balanced(part: str) -> str:
+    """The part without brackets whose other one is in another part."""
+    part = part.strip()
+    while part.startswith("(") and part.count("(") > part.count(")"):
+        part = part[1:].strip()
+    while part.endswith(")") and part.count(")") > part.count("("):
+        part = part[:-1].strip()
+    return part
 
 
 def names_in(expression: str) -> set[str]:

@@ -4,7 +4,9 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -307,12 +309,13 @@ class StoreServer:
 
     # Sorted sets
 
-    def _zadd(self, key: bytes, *pairs: bytes) -> int:
+    def _zadd(self, key: bytes, *args: bytes) -> int:
         held = self._own(key, _Sorted)
         before = len(held)
-        only_new, pairs = pairs[0] == b"NX", pairs[1:] if pairs[0] == b"NX" else pairs
+        options = set(takewhile(lambda each: each in (b"NX", b"XX", b"LT"), args))
+        pairs = args[len(options) :]
         for score, member in zip(pairs[::2], pairs[1::2], strict=True):
-            if not only_new or member not in held:
+            if _may_set(options, held.get(member), _number(score)):
                 held[member] = _number(score)
         return len(held) - before
 
@@ -455,6 +458,13 @@ def _is_between(member: bytes, low: bytes, high: bytes) -> bool:
     """Whether a member is in a range by text, each end of which begins with a bracket, or a parenthesis where it is left out."""
     above = member >= low[1:] if low[:1] == b"[" else member > low[1:]
     return above and (member <= high[1:] if high[:1] == b"[" else member < high[1:])
+
+
+def _may_set(options: AbstractSet[bytes], held: float | None, score: float) -> bool:
+    """Whether ZADD with these options sets a member that has the score `held`, or is not there."""
+    if held is None:
+        return b"XX" not in options
+    return b"NX" not in options and (b"LT" not in options or score < held)
 
 
 def _number(text: bytes) -> float:

@@ -107,11 +107,11 @@ async def test_a_job_begins_at_once_though_its_line_has_its_message_only_after_t
     assert second_began - first_ended < 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.test_timeout(200)
 async def test_between_two_jobs_a_place_is_free_for_a_few_calls_of_the_store(world: World) -> None:
     """While a key has jobs and room. Half of the jobs are of one key: for each that begins, a place meets one over its limit."""
-    customers = [f"c{number % 39}" for number in range(195)] + ["large"] * 200
+    customers = [f"c{number % 39}" for number in range(78)] + ["large"] * 80
     random.Random(2).shuffle(customers)
     slots, since, free_s, begun = 20, 0.0, 0.0, 0
     left, running = Counter(customers), Counter[str]()
@@ -139,5 +139,5 @@ async def test_between_two_jobs_a_place_is_free_for_a_few_calls_of_the_store(wor
         world.serve(Binding(pipeline=pipeline, stage="charge", handler=charge), concurrency=slots // 5)
     await world.settle(within=1_000.0)
 
-    assert begun >= 195
+    assert begun >= 60
     assert free_s / begun < 8 * CALL_S  # five and a half in this order
