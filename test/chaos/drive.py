@@ -9,7 +9,7 @@ from chaos.deployment import Deployment
 from chaos.faults import AT_POINTS, FAULTS, Fault, Span
 
 #: Seconds between two faults, and that a first job may take after one.
-_CALM, _RECOVERY = 1.5, 60.0
+_CALM, _RECOVERY = 1.5, 180.0
 #: Seconds until the first job of all: a cluster makes a hundred queues before, and a busy machine takes its time for that.
 _BEGINNING = 240.0
 
