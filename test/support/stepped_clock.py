@@ -21,7 +21,6 @@ class Clock:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = Redis.from_url(administrator(url))
         self._now = START
         self.step(0.0)
 
@@ -29,8 +28,10 @@ class Clock:
         """Moves the clock, back if `seconds` is negative."""
         self._now += seconds
         whole, rest = divmod(round(self._now * 1000), 1000)
-        self._client.hset("mousetrap:test_time", mapping={"seconds": whole, "rest": rest * 1000})
+        with Redis.from_url(administrator(self.url)) as client:
+            client.hset("mousetrap:test_time", mapping={"seconds": whole, "rest": rest * 1000})
 
     def forget_functions(self) -> None:
         """Forgets all functions, as a restart of the server does."""
-        self._client.function_flush()
+        with Redis.from_url(administrator(self.url)) as client:
+            client.function_flush()
