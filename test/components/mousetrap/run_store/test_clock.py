@@ -14,7 +14,7 @@ from mousetrap.run_store import Busy, Decided, Granted, batches, open_store
 from mousetrap.stream_queue import client
 from mousetrap.stream_queue.client import Client, Server
 from support.stepped_clock import HOUR, Clock, stepped
-from support.valkey import OwnValkey
+from support.valkey import OwnValkey, console
 
 pytestmark = pytest.mark.servers
 
@@ -152,10 +152,12 @@ async def test_on_the_embedded_queue_a_delay_and_a_dead_consumer_last_no_longer_
 async def test_damage_in_the_place_of_the_clock_stops_nothing(clock: Clock) -> None:
     async with open_store(clock.url, retention=86_400.0) as store:
         for value in (b"", b"x y", b"9" * 30 + b" 0", b"\xff"):
-            clock._client.set("mousetrap:clock", value)
+            with console(clock.url) as server:
+                server.set("mousetrap:clock", value)
             clock.forget_functions()
             assert (await store.open_run(f"r{len(value)}", "sums", "add", b"1")).state == "new"
-        clock._client.delete("mousetrap:clock")
-        clock._client.hset("mousetrap:clock", "a", "b")
+        with console(clock.url) as server:
+            server.delete("mousetrap:clock")
+            server.hset("mousetrap:clock", "a", "b")
         clock.forget_functions()
         assert (await store.open_run("r9", "sums", "add", b"1")).state == "new"
