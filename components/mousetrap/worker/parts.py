@@ -36,7 +36,7 @@ class Shared:
     options: WorkerOptions
     #: Is kept up to date.
     stats: WorkerStats
-    #: May change meanwhile.
+    #: May change while the worker runs.
     pauses: Pauses
     outages: Outages
     observer: Observers

@@ -43,7 +43,7 @@ async def run_worker(
 ) -> bool:
     """Serves the bound stages until `stop` is asked for; True when every job begun was finished, False if some were handed back.
 
-    `stats` is kept up to date. `pauses` may change meanwhile.
+    `stats` is kept up to date. `pauses` may change while the worker runs.
     """
     shared = make_shared(queue, store, options, stats, pauses)
     outages, observer, hung = shared.outages, shared.observer, shared.stats.hung_handlers
