@@ -135,11 +135,17 @@ class Broker:
 
     def left(self) -> dict[str, int]:
         """The number of messages of each queue that has any: ready, delayed or unsettled."""
-        left: Counter[str] = Counter(name for name, _ in self._delayed.values())
+        left = Counter(self.due())
+        left.update(name for name, _ in self._delayed.values())
+        return dict(left)
+
+    def due(self) -> dict[str, int]:
+        """The number of messages of each queue that has any: ready or unsettled."""
+        due: Counter[str] = Counter()
         for name, ready in self._ready.items():
             unsettled = sum(len(each.unsettled) for each in self._consumers[name])
-            left[stage_queue(name)] += len(ready) + unsettled
-        return {name: count for name, count in left.items() if count}
+            due[stage_queue(name)] += len(ready) + unsettled
+        return {name: count for name, count in due.items() if count}
 
     @property
     def max_returned(self) -> int:

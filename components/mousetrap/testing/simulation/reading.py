@@ -21,14 +21,16 @@ class Reading:
 
     def __init__(self, simulation: Simulation) -> None:
         self._client: Any = _DirectClient(simulation)
+        #: Kept: to start one costs a millisecond. It ends with this object.
+        self._thread = ThreadPoolExecutor(1)
 
     def run(self, run_id: str) -> StoredRun | None:
         """The run with its timeline."""
-        return _outside(self._get(run_id))
+        return self._outside(self._get(run_id))
 
     def jobs(self, run: StoredRun, pipeline: Pipeline) -> list[JobLine]:
         """All jobs of the run, those of fan-outs among them."""
-        return _outside(self._jobs(run, pipeline))
+        return self._outside(self._jobs(run, pipeline))
 
     async def _get(self, run_id: str) -> StoredRun | None:
         return await self._store().get(run_id)
@@ -46,6 +48,13 @@ class Reading:
     def _store(self) -> RunStore:
         return RunStore(self._client, "simulation", 1.0, 0, KEYRING)
 
+    def _outside(self, read: Coroutine[Any, Any, T]) -> T:
+        """What is read in another thread, while this one waits.
+
+        Payloads are read in a task of their own, and the loop of this thread belongs to the simulation.
+        """
+        return self._thread.submit(asyncio.run, read).result()
+
 
 class _DirectClient(StoreClient):
     def __init__(self, simulation: Simulation) -> None:
@@ -57,12 +66,3 @@ class _DirectClient(StoreClient):
 
     async def _ask(self, what: str, act: Callable[[], Any]) -> Any:
         return act()
-
-
-def _outside(read: Coroutine[Any, Any, T]) -> T:
-    """What is read in another thread, while this one waits: half a millisecond of processor time.
-
-    Payloads are read in a task of their own, and the loop of this thread belongs to the simulation.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, read).result()

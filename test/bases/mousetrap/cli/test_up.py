@@ -251,7 +251,7 @@ def test_a_taken_port_is_reported_with_another_one(start_base: Start) -> None:
 
         assert stack.wait() == 2
     assert f"the API cannot listen on 127.0.0.1:{port}" in stack.output
-    assert f"`MOUSETRAP_API_PORT={port + 1} mousetrap up`" in stack.output
+    assert f"choose another port, as MOUSETRAP_API_PORT={port + 1}, or 0 for a free one" in stack.output
 
 
 def test_a_folder_that_others_may_enter_is_refused_before_anything_starts(

@@ -12,7 +12,7 @@ from mousetrap.handlers import Binding
 from mousetrap.pipeline import AtMost, Pipeline, Rate, Stage
 from mousetrap.testing import World
 
-RATE, JOBS, WINDOW_S, WORKERS = 50, 1_500, 10.0, 3
+RATE, JOBS, WINDOW_S, WORKERS = 50, 600, 4.0, 3
 LARGE, SMALL, KEYS, PLACES, WORK_S = 60, 6, 10, 3, 1.0
 #: Of a call to the store, in this world.
 CALL_S = 0.002

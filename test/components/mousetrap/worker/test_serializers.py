@@ -21,7 +21,7 @@ pytestmark = pytest.mark.own_queues
 
 
 def of(bench: Workbench, *serializers: Any, **more: Any) -> Workbench:
-    """The bench with a pipeline fetch -> one stage for each serializer, over the bench's own queues."""
+    """The bench with a pipeline fetch -> one stage for each serializer with `more`, over the bench's own queues."""
     queues = [stage.queue for stage in bench.pipeline.stages]
     names = ["fetch", *(f"pass{number}" for number in range(len(serializers)))]
     stages = [
@@ -32,7 +32,7 @@ def of(bench: Workbench, *serializers: Any, **more: Any) -> Workbench:
             output=Page,
             serializer=serializer,
             retry=bench.pipeline.first.retry,
-            **more,
+            **(more if place else {}),
         )
         for place, (name, queue, serializer) in enumerate(
             zip(names, queues, ("json", *serializers), strict=True)
