@@ -55,7 +55,7 @@ class Consumer:
 class RabbitSubscription:
     """Deliveries from one queue.
 
-    1. A task waits for the connection, opens a channel, declares the queues and subscribes.
+    1. A task waits for the connection, opens a channel, declares the queue and subscribes.
     2. Subscribed: `receive` gets each delivery. After `_QUIET_S` without one, a new channel takes over.
     3. The channel is lost, as when its queue is deleted: the task subscribes again after a pause.
     4. `stop` cancels the subscription at the broker; open deliveries can still be settled.
@@ -69,8 +69,8 @@ class RabbitSubscription:
         prefetch: int,
         receive: Callable[[Delivery], None],
     ) -> None:
-        self._topology = topology
         self.queue = queue
+        self._needed = topology.part(queue)
         self._prefetch = prefetch
         self._receive = receive
         self._deliveries: OpenDeliveries | None = None
@@ -106,7 +106,7 @@ class RabbitSubscription:
     async def _receive_until_lost(self, connection: Connection) -> Exception:
         channel = await open_channel(connection)
         # The channel declares first: this restores a queue that was deleted.
-        declare(channel, self._topology)
+        declare(channel, self._needed)
         deliveries = await self._subscribe(channel)
         while await deliveries.until_quiet(_QUIET_S):
             await deliveries.stop()

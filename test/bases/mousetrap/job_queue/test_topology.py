@@ -81,3 +81,16 @@ def test_the_limit_of_a_work_queue_is_the_options() -> None:
 
 def passing_on(queues: tuple[DeclaredQueue, ...]) -> list[DeclaredQueue]:
     return [queue for queue in queues if "x-dead-letter-exchange" in queue.arguments]
+
+
+@pytest.mark.parametrize("queue", ["a", high_queue("a")])
+def test_a_consumer_declares_its_queue_with_all_that_this_refers_to_and_nothing_more(queue: str) -> None:
+    whole = topology(["a", "b"], QUORUM)
+
+    part = whole.part(queue)
+
+    assert {each.name for each in part.queues} == {queue, dead_queue("a")}
+    assert all(each in whole.queues for each in part.queues)
+    assert part.bindings == tuple(each for each in whole.bindings if each.to in (queue, dead_queue("a")))
+    assert {each.source for each in part.bindings} == {each.name for each in part.exchanges}
+    assert {each.arguments.get("x-dead-letter-exchange", DEAD) for each in part.queues} == {DEAD}
