@@ -1,6 +1,6 @@
-"""Measures how workers subscribe to ten queues, on one node of RabbitMQ or on a cluster of three.
+"""Measures how fast workers subscribe to ten queues of RabbitMQ.
 
-`PYTHONPATH=development:test .venv/bin/python -m benchmarks.subscribing`, or with `--cluster`. Other nodes must not run beside it.
+On one node: `PYTHONPATH=development:test .venv/bin/python -m benchmarks.subscribing`; with `--cluster` on three. Other nodes must not run beside it.
 """
 
 import argparse
