@@ -8,8 +8,8 @@ from pika.frame import Heartbeat
 
 from mousetrap.job_queue import connect
 from mousetrap.job_queue.amqp.connection import Connection
-from mousetrap.jobs import Message
-from support.inbox import Inbox
+from mousetrap.jobs import Message, Queue, high_queue
+from support.inbox import Inbox, eventually
 from support.workbench import TIMEOUT_S, connected
 
 pytestmark = pytest.mark.servers
@@ -30,6 +30,10 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return written
 
 
+async def consumers(queue: Queue, name: str) -> int:
+    return (await queue.backlog(name)).consumers
+
+
 async def test_the_posts_of_a_turn_leave_in_one_write_and_its_acknowledgements_in_another(
     broker_url: str, work: str, writes: list[bytes]
 ) -> None:
@@ -39,6 +43,8 @@ async def test_the_posts_of_a_turn_leave_in_one_write_and_its_acknowledgements_i
         inbox = Inbox()
         subscription = await queue.consume(work, 100, inbox)
         await subscription.begun()
+        # The high queue is subscribed to a moment later, with writes of its own.
+        await eventually(lambda: consumers(queue, high_queue(work)), 1)
         writes.clear()
         for n in range(100):
             queue.post(work, Message(f"m{n}", b"body"), settled.put_nowait)
