@@ -42,13 +42,15 @@ Machine = TypeVar("Machine", bound=PromiseMachine)
 #: The number of simulations. If it is set, they are new ones each time; else the choices are always the same, so that CI is
 #: stable, and few: what is searched for with more time are new ones.
 _ASKED = os.environ.get("MOUSETRAP_SIMULATION_EXAMPLES")
+#: Otherwise: a second of processor time for each of a graph, half of one for any other.
+_OF_GRAPHS, _OF_OTHERS = 10, 20
 
 
 @pytest.mark.slow
 def test_no_promise_breaks_whatever_goes_wrong() -> None:
     # Thousands of simulations take minutes; one that hangs is ended by its own clock.
     faulthandler.cancel_dump_traceback_later()
-    broken = _first_broken(int(_ASKED or 50))
+    broken = _first_broken(int(_ASKED or _OF_OTHERS))
     if broken is not None:
         pytest.fail(str(shrunk(broken)), pytrace=False)
 
@@ -56,7 +58,7 @@ def test_no_promise_breaks_whatever_goes_wrong() -> None:
 @pytest.mark.slow
 def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
     faulthandler.cancel_dump_traceback_later()
-    broken = _first_broken(int(_ASKED or 50), KeepingMachine)
+    broken = _first_broken(int(_ASKED or _OF_OTHERS), KeepingMachine)
     if broken is not None:
         pytest.fail(str(broken), pytrace=False)
 
@@ -77,7 +79,9 @@ def test_no_promise_of_a_chain_in_place_breaks_whatever_goes_wrong() -> None:
 )
 def test_no_promise_of_wire_format_5_breaks_whatever_goes_wrong(machine: type[PromiseMachine]) -> None:
     faulthandler.cancel_dump_traceback_later()
-    broken = _first_broken(int(_ASKED or (25 if issubclass(machine, GraphRuns) else 50)), machine)
+    broken = _first_broken(
+        int(_ASKED or (_OF_GRAPHS if issubclass(machine, GraphRuns) else _OF_OTHERS)), machine
+    )
     if broken is not None:
         pytest.fail(str(shrunk(broken, machine)), pytrace=False)
 

@@ -40,6 +40,7 @@ class Timetable:
         self.asked: list[str] = []
         self.over: set[str] = set()
         self.records: dict[str, Record] = {}
+        self._made = asyncio.Event()
         #: Whether ticks end: once they do, each schedule is looked at, and paused.
         self.ends = False
 
@@ -51,6 +52,7 @@ class Timetable:
         """An operator makes a schedule, and may not learn whether it is made."""
         name = f"{policy}{len(self.asked) + 1}"
         self.asked.append(name)
+        self._made.set()
         schedule = Schedule(
             name,
             pipeline=self._pipeline.name,
@@ -67,8 +69,9 @@ class Timetable:
         """A scheduler of this process, as long as it lives."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            if self.quiet:
-                continue
+            if self.quiet:  # days can pass
+                self._made.clear()
+                await self._made.wait()
             with suppress(MousetrapError):
                 await self._scheduler(node).look()
                 if self.ends:
