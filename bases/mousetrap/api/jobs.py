@@ -1,6 +1,5 @@
 """Lists the jobs of a run, those of a fan-out among them."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,8 +10,7 @@ from mousetrap.api.known import PIPELINE_NAME, KnownRun, find_pipeline
 from mousetrap.api.problems import NO_ACCESS, Kind, Problem, refusals
 from mousetrap.api.routes import Route
 from mousetrap.api.services import WithServices
-from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import JobFilter, JobPlace
+from mousetrap.run_store import JobFilter, JobPlace, with_letters
 from mousetrap.shapes import JobState
 
 #: A stage, and an index in each fan that its jobs are in: three at most.
@@ -55,13 +53,4 @@ async def list_jobs(
         raise Problem(Kind.INVALID_REQUEST, what, where="query.stage")
     place = JobPlace.read(after) if after else None
     wanted = JobFilter(stage=stage, state=state, limit=limit, place=place)
-    page = await services.store.jobs(run, pipeline, wanted)
-    return replace(page, jobs=tuple(_with_letter(line, pipeline) for line in page.jobs))
-
-
-def _with_letter(line: shapes.JobLine, pipeline: Pipeline) -> shapes.JobLine:
-    """The job with where its dead letter is, which has the job's id."""
-    stage = pipeline.stage(line.stage)
-    if line.state is not JobState.FAILED or stage is None:
-        return line
-    return replace(line, letter=f"/dead/{stage.queue}/{line.id}")
+    return with_letters(await services.store.jobs(run, pipeline, wanted), pipeline)

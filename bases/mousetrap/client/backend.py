@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from mousetrap.blobs import Chunks
 from mousetrap.pipeline import Pipeline
-from mousetrap.shapes import Event, Progress, Run, RunState
+from mousetrap.shapes import Event, JobPage, JobState, Progress, Run, RunState
 from mousetrap.submit_run import Accepted, StartOptions, check_identity
 
 
@@ -62,6 +62,18 @@ class Repetition:
         check_identity(None, self.unique)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsWanted:
+    """A page of a run's jobs; None for all."""
+
+    run_id: str
+    stage: str | None = None
+    state: JobState | None = None
+    #: `next` of the page before.
+    after: str | None = None
+    known: Pipeline | None = None
+
+
 class Backend(Protocol):
     """Starts, shows and repeats runs, over the broker or over HTTP.
 
@@ -92,6 +104,10 @@ class Backend(Protocol):
 
     async def rerun(self, repetition: Repetition) -> Accepted:
         """Accepts a new run that repeats another one. Raises UnknownRun and RerunImpossible."""
+        ...
+
+    async def jobs(self, wanted: JobsWanted) -> JobPage:
+        """Some of the run's jobs, with where to go on. Raises UnknownRun, UnknownPipeline, and OptionInvalid for a stage that there is not."""
         ...
 
     def events(self, run_id: str, after: str) -> AsyncIterator[Event | Progress]:

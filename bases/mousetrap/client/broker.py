@@ -12,7 +12,7 @@ from functools import partial
 from mousetrap.blobs import Chunks
 from mousetrap.catalogue import INPUTS, PIPELINES
 from mousetrap.catalogue_entries import load
-from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
+from mousetrap.client.backend import Backend, Begun, JobsWanted, Message, Repetition, Submission
 from mousetrap.client.errors import UnknownPipeline, UnknownRun
 from mousetrap.client.options import new_id
 from mousetrap.client.room import Room
@@ -20,15 +20,26 @@ from mousetrap.jobs import Outlet
 from mousetrap.known_pipelines import KnownPipelines, TakerContradicted
 from mousetrap.payloads import PayloadOptions, chunks_of
 from mousetrap.pipeline import Pipeline
-from mousetrap.run_store import RunStore, StoredRun, open_store
+from mousetrap.run_store import JobFilter, JobPlace, RunStore, StoredRun, open_store, with_letters
 from mousetrap.settings import Settings
-from mousetrap.shapes import BEAT_S, Event, Progress, RunState
-from mousetrap.submit_run import KEY_OWNER, Accepted, Gate, IntakeBounds, Publication, StartOptions, Submitter
+from mousetrap.shapes import BEAT_S, Event, JobPage, Progress, RunState
+from mousetrap.submit_run import (
+    KEY_OWNER,
+    Accepted,
+    Gate,
+    IntakeBounds,
+    OptionInvalid,
+    Publication,
+    StartOptions,
+    Submitter,
+)
 from mousetrap.submit_run import Submission as Ready
 from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: For an outage in a wait: then the handle, which counts it, asks again.
 _OUTAGE_S = 1.0
+#: Jobs of a page.
+_JOBS = 200
 
 OpenOutlet = Callable[[], AbstractAsyncContextManager[Outlet]]
 
@@ -165,6 +176,18 @@ class Broker:
         return await self._submitter(pipeline).rerun(
             run, run_id=run_id, begin=repetition.begin, body=repetition.input
         )
+
+    async def jobs(self, wanted: JobsWanted) -> JobPage:
+        run = await self.get(wanted.run_id)
+        pipeline = wanted.known or await self._pipelines.named(run.pipeline)
+        if wanted.stage is not None and pipeline.stage(wanted.stage) is None:
+            names = ", ".join(each.name for each in pipeline.stages)
+            raise OptionInvalid(
+                "stage", f"pipeline {pipeline.name!r} has no stage {wanted.stage!r}: it has {names}"
+            )
+        place = None if wanted.after is None else JobPlace.read(wanted.after)
+        filtered = JobFilter(stage=wanted.stage, state=wanted.state, limit=_JOBS, place=place)
+        return with_letters(await self._store.jobs(run, pipeline, filtered), pipeline)
 
     async def events(self, run_id: str, after: str) -> AsyncIterator[Event | Progress]:
         await self.get(run_id)  # an unknown one has no events, and never ends

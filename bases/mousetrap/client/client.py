@@ -1,6 +1,6 @@
 """The blocking client: the same verbs, for scripts, notebooks and threads."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Generic, Self, TypeVar, Unpack, overload
 
@@ -13,12 +13,13 @@ from mousetrap.client.targets import DEFAULTS, Aim, Target, aim_of
 from mousetrap.handlers import Call, Chain, Task
 from mousetrap.pipeline import Pipeline
 from mousetrap.settings import Settings
-from mousetrap.shapes import Event, Progress, Run, RunState
+from mousetrap.shapes import Event, JobLine, Progress, Run, RunState
 from mousetrap.submit_run import CommonOptions, PublishOptions, RunOptions, Span
 
 I = TypeVar("I")
 O = TypeVar("O")
 O_co = TypeVar("O_co", covariant=True)
+E = TypeVar("E")
 
 
 class Handle(Generic[O_co]):
@@ -57,18 +58,25 @@ class Handle(Generic[O_co]):
         again = self._calls.run(lambda core: self._on(core).rerun(begin, input=input, unique=unique))
         return Handle(self._calls, again.id, self._aim, new=again.new)
 
+    def jobs(self, *, stage: str | None = None, state: str | None = None) -> Iterator[JobLine]:
+        """The run's jobs as they are now, as `AsyncHandle.jobs` has them."""
+        return self._each(lambda run: run.jobs(stage=stage, state=state))
+
     def follow(self) -> Iterator[Event | Progress]:
         """The run's events from its start, each once, as they happen, and its progress; ends with the run."""
-        events = self._calls.run(self._begin_to_follow)
+        return self._each(lambda run: run.follow())
 
-        async def following(_core: Core) -> Event | Progress | None:
-            return await anext(events, None)
+    def _each(self, begin: Callable[[AsyncHandle[Any]], AsyncIterator[E]]) -> Iterator[E]:
+        async def begun(core: Core) -> AsyncIterator[E]:
+            return begin(self._on(core))
+
+        found = self._calls.run(begun)
+
+        async def following(_core: Core) -> E | None:
+            return await anext(found, None)
 
         while (each := self._calls.run(following)) is not None:
             yield each
-
-    async def _begin_to_follow(self, core: Core) -> Any:
-        return self._on(core).follow()
 
     def _on(self, core: Core) -> AsyncHandle[Any]:
         return AsyncHandle(core.backend, self.id, self._aim, submitted_within=self._submitted_within)

@@ -5,16 +5,17 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from mousetrap.blobs import in_run
-from mousetrap.client.backend import Backend, HasBlobs, Repetition
+from mousetrap.client.backend import Backend, HasBlobs, JobsWanted, Repetition
 from mousetrap.client.errors import ResultLeftOut, UnknownRun, WaitTimeout, not_completed
 from mousetrap.client.targets import DEFAULTS, Aim
 from mousetrap.jobs import MousetrapError, QueueUnreachable, RecordDamaged, StoreUnreachable
 from mousetrap.pipeline import ContractBroken, write
-from mousetrap.shapes import Event, Progress, Run, RunState
-from mousetrap.submit_run import Span, seconds
+from mousetrap.shapes import Event, JobLine, JobState, Progress, Run, RunState
+from mousetrap.submit_run import OptionInvalid, Span, seconds
 
 O_co = TypeVar("O_co", covariant=True)
 
@@ -95,6 +96,26 @@ class AsyncHandle(Generic[O_co]):
         accepted = await (await self._backend()).rerun(repetition)
         return AsyncHandle(self._backend, accepted.run_id, self._aim, new=accepted.new)
 
+    async def jobs(self, *, stage: str | None = None, state: str | None = None) -> AsyncIterator[JobLine]:
+        """The run's jobs as they are now, by stage and then by index: each has its output, its attempts and its failure.
+
+        `stage` and `state` ("failed", "running", …) leave out others. Large runs come in pages, and none is missing or there twice.
+        Raises OptionInvalid, UnknownRun, StoreUnreachable, and UnknownPipeline where no worker has the pipeline.
+        """
+        wanted = JobsWanted(
+            run_id=self.id,
+            stage=stage,
+            state=None if state is None else _state(state),
+            known=self._aim.pipeline,
+        )
+        while True:
+            page = await (await self._backend()).jobs(wanted)
+            for line in page.jobs:
+                yield line
+            if page.next is None:
+                return
+            wanted = replace(wanted, after=page.next)
+
     async def follow(self) -> AsyncIterator[Event | Progress]:
         """The run's events from its start, each once, as they happen, and its progress; ends with the run.
 
@@ -148,6 +169,14 @@ class AsyncHandle(Generic[O_co]):
             return await self.status()
         except MousetrapError:
             return None
+
+
+def _state(name: str) -> JobState:
+    try:
+        return JobState(name)
+    except ValueError:
+        known = ", ".join(JobState)
+        raise OptionInvalid("state", f"state is {name!r}, and a job is one of: {known}") from None
 
 
 class _Outage:

@@ -13,14 +13,14 @@ import msgspec
 
 from mousetrap.api_client import EventReader, Misused, authorization, may_use_proxy, read_problem
 from mousetrap.blobs import has_files
-from mousetrap.client.backend import Backend, Begun, Message, Repetition, Submission
+from mousetrap.client.backend import Backend, Begun, JobsWanted, Message, Repetition, Submission
 from mousetrap.client.http_batch import answers_of, batches_of, without_an_answer
 from mousetrap.client.http_errors import error_of
 from mousetrap.jobs import DEFAULT_PRIORITY, PublishUnconfirmed, StoreUnreachable
 from mousetrap.pipeline import ContractBroken
 from mousetrap.settings import Settings, SettingsWrong
 from mousetrap.shapes import Accepted as AcceptedShape
-from mousetrap.shapes import Cancelled, Event, Progress, Published, Run, RunState
+from mousetrap.shapes import Cancelled, Event, JobPage, Progress, Published, Run, RunState
 from mousetrap.submit_run import Accepted, Gate, StartOptions
 
 Value = TypeVar("Value")
@@ -30,6 +30,8 @@ _TIMEOUT_S = 10.0
 _BATCH_TIMEOUT_S = 120.0
 #: Without a byte for so long, a stream of events is lost: the API sends something more often.
 _EVENTS_TIMEOUT_S = 60.0
+#: As many jobs as the API gives in one page.
+_JOBS = 200
 #: The longest wait that the API takes in one request, and the pause after one that ended early.
 _WAIT_S, _EARLY_PAUSE_S = 60.0, 0.5
 #: Each run that is waited for has a connection while it is.
@@ -110,6 +112,12 @@ class Http:
         body = msgspec.json.encode({"from": repetition.begin, **given})
         path = f"{_run_path(repetition.run_id)}/rerun"
         return await self._accepted(path, body, repetition.unique, run_id=repetition.run_id)
+
+    async def jobs(self, wanted: JobsWanted) -> JobPage:
+        given = {"stage": wanted.stage, "state": wanted.state, "after": wanted.after, "limit": _JOBS}
+        params = {name: value for name, value in given.items() if value is not None}
+        response = await self._send("GET", f"{_run_path(wanted.run_id)}/jobs", params=params)
+        return _decoded(self._checked(response, wanted.run_id), JobPage)
 
     async def events(self, run_id: str, after: str) -> AsyncIterator[Event | Progress]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": after}

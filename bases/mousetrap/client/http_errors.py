@@ -38,8 +38,8 @@ _BY_KIND: Mapping[str, Callable[[str], Exception]] = {
     "too-many-watchers": StoreUnreachable,
     "too-many-requests": StoreUnreachable,
 }
-#: The options of a submission, as a problem's place names them.
-_OPTIONS = frozenset(("delay", "at", "expires_in", "priority", "tags"))
+#: The options of a submission and of a list of jobs, as a problem's place names them.
+_OPTIONS = frozenset(("delay", "at", "expires_in", "priority", "tags", "stage"))
 
 
 def error_of(problem: Problem, run_id: str, otherwise: str) -> Exception:

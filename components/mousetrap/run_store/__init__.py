@@ -17,7 +17,7 @@ from mousetrap.run_store.damage import read_json
 from mousetrap.run_store.decode_run import StoredRun
 from mousetrap.run_store.fans import ChildOutput
 from mousetrap.run_store.info import StoreInfo
-from mousetrap.run_store.listed_jobs import JobFilter, JobPlace
+from mousetrap.run_store.listed_jobs import JobFilter, JobPlace, with_letters
 from mousetrap.run_store.packed.openings import NewRun
 from mousetrap.run_store.records import record_keys
 from mousetrap.run_store.requests import (
@@ -75,4 +75,5 @@ __all__ = [
     "open_store",
     "read_json",
     "record_keys",
+    "with_letters",
 ]

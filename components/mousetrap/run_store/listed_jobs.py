@@ -58,6 +58,18 @@ class JobFilter:
     place: JobPlace | None = None
 
 
+def with_letters(page: JobPage, pipeline: Pipeline) -> JobPage:
+    """The page with where the dead letters of its jobs are, which have the jobs' ids."""
+    queues = {stage.name: stage.queue for stage in pipeline.stages}
+    lines = [
+        replace(line, letter=f"/dead/{queues[line.stage]}/{line.id}")
+        if line.state is JobState.FAILED and line.stage in queues
+        else line
+        for line in page.jobs
+    ]
+    return replace(page, jobs=tuple(lines))
+
+
 class JobLists(StoreConnection):
     """Lists jobs, those of a run's own row and those of children."""
 

@@ -270,6 +270,46 @@ async def test_many_are_reported_each_in_order(
         assert again.id == reports[0].id
 
 
+async def test_the_jobs_of_a_run_are_listed_page_by_page(
+    bench: Workbench, open_client: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> int:
+        raise ZeroDivisionError("no")
+
+    for backend in ("http", "broker"):
+        monkeypatch.setattr(f"mousetrap.client.{backend}._JOBS", 1)
+    async with (
+        open_client(bench) as client,
+        bench.working(bench.bind("add", add), bench.bind("double", fail)),
+    ):
+        run = await client.submit(bench.pipeline, 20)
+        await bench.ended(run.id)
+
+        added, failed = [job async for job in run.jobs()]
+        assert (added.stage, added.state, added.output, added.attempt) == ("add", "done", 21, 1)
+        assert failed.failure and failed.failure.kind == "ZeroDivisionError"
+        assert failed.letter == f"/dead/{bench.queue_of('double')}/{failed.id}"
+        assert [job async for job in run.jobs(stage="add")] == [added]
+        assert [job async for job in client.run(run.id, bench.pipeline).jobs(state="failed")] == [failed]
+
+
+@on_streams
+async def test_jobs_of_what_there_is_not_are_refused_with_what_there_is(
+    bench: Workbench, open_client: Open
+) -> None:
+    async with open_client(bench) as client:
+        run = await client.submit(bench.pipeline, 20)
+
+        with pytest.raises(OptionInvalid, match="has no stage 'sum': it has add, double") as stage:
+            await anext(run.jobs(stage="sum"))
+        with pytest.raises(OptionInvalid, match=r"state is 'lost', and a job is one of: .*failed") as state:
+            await anext(run.jobs(state="lost"))
+        with pytest.raises(UnknownRun):
+            await anext(client.run("gone", bench.pipeline).jobs())
+
+        assert (stage.value.option, state.value.option) == ("stage", "state")
+
+
 @on_streams
 async def test_a_failed_run_is_raised_with_its_story(bench: Workbench, open_client: Open) -> None:
     async with open_client(bench) as client:

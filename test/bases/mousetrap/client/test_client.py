@@ -66,6 +66,7 @@ def test_a_run_is_started_and_its_result_waited_for(client: Client) -> None:
     assert run.wait(60) == {"half": 3.5}
     assert run.status().state == RunState.COMPLETED
     assert [each.kind for each in run.follow() if isinstance(each, Event)][-1] == "completed"
+    assert [each.state for each in run.jobs(stage="label")] == ["done"]
     assert run.rerun("label", input=1.0).wait(60) == {"half": 1.0}
 
 
