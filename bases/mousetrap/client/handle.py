@@ -99,7 +99,7 @@ class AsyncHandle(Generic[O_co]):
     async def jobs(self, *, stage: str | None = None, state: str | None = None) -> AsyncIterator[JobLine]:
         """The run's jobs as they are now, by stage and then by index: each has its output, its attempts and its failure.
 
-        `stage` and `state` ("failed", "running", …) leave out others. Large runs come in pages, and none is missing or there twice.
+        `stage` and `state` ("failed", "running", …) leave out others. Large runs come in pages, each as of when it is read.
         Raises OptionInvalid, UnknownRun, StoreUnreachable, and UnknownPipeline where no worker has the pipeline.
         """
         wanted = JobsWanted(
