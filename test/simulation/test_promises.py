@@ -608,6 +608,14 @@ def _settings(simulations: int) -> settings:
     )
 
 
+def test_a_job_that_its_worker_claims_again_keeps_its_lock_for_as_long(made: type[PromiseMachine]) -> None:
+    """Its lock's time was over 30 s after the claim that came late, while the job ran on under the one after that."""
+    with _machine(made) as machine:
+        machine.submit_first(kinds=["locked", "large_locked"], priority=4, then=0.02)
+        machine.fail_a_store_call(fault=Fault.LATE, who="bob", then=0.0)
+        machine.disconnect_worker(name="ann", then=0.02)
+
+
 def test_a_claim_asked_again_after_the_expiry_begins_nothing(made: type[PromiseMachine]) -> None:
     with _machine(made) as machine:
         machine.submit_first(kinds=["plain"], then=0.0)

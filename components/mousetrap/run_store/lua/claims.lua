@@ -47,6 +47,7 @@ end
 -- Claimed twice by one worker because the first reply was lost: a new fence would void the one in use.
 local function grant_again(job, held, lock, lease)
   redis.call('HSET', job_key(job), 'until_ms', now + lease)
+  if held.lock then keep_lock(job, held.lock, lease) end
   local lock_fence = held.lock and redis.call('HGET', lock_key(lock), 'fence') or 0
   return { 'granted', tonumber(held.fence), tonumber(held.starts), held.suspect == '1', tonumber(lock_fence), '' }
 end
@@ -81,7 +82,8 @@ function transitions.claim(job, run, pipeline, stage, attempt, parent, accepted_
   end
   local mine = running and held.worker == worker
   local late = expires_ms > 0 and now >= expires_ms
-  if mine and not redelivered and not late and (lock == '' or held.lock == lock) then
+  -- Another job can have its lock by now: then it is asked for, as of a new claim.
+  if mine and not redelivered and not late and (lock == '' or (held.lock == lock and holds_lock(job, lock))) then
     return grant_again(job, held, lock, lease)
   end
 
@@ -165,7 +167,7 @@ function transitions.renew(job, run, fence, lease, ttl)
   local newest_fence, state, lock, doubted = read(job_key(job), 'fence', 'state', 'lock', 'doubted')
   if tonumber(newest_fence or 0) ~= fence then return { 'lost' } end
   if state == 'running' then
-    if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+    if lock then keep_lock(job, lock, lease) end
     redis.call('HSET', job_key(job), 'until_ms', now + lease)
     if doubted then redis.call('HDEL', job_key(job), 'doubted') end
   end

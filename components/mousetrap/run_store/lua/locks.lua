@@ -13,6 +13,11 @@ end
 
 local function holds_lock(job, lock) return redis.call('HGET', lock_key(lock), 'job') == job end
 
+-- For as long as the claim that it belongs to.
+local function keep_lock(job, lock, lease)
+  if holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+end
+
 local function free_lock(job, lock)
   redis.call('HDEL', job_key(job), 'lock')
   if holds_lock(job, lock) then redis.call('HDEL', lock_key(lock), 'job', 'run', 'until_ms') end

@@ -9,7 +9,16 @@ import pytest
 from redis import Redis
 
 from mousetrap.jobs import Done, Failure, GiveUp, Job, RetryLater, first_job
-from mousetrap.run_store import ClaimRequest, DecisionRequest, Granted, RunStore, StoredRun, Terms, open_store
+from mousetrap.run_store import (
+    ClaimRequest,
+    DecisionRequest,
+    Granted,
+    Locked,
+    RunStore,
+    StoredRun,
+    Terms,
+    open_store,
+)
 from mousetrap.run_store.keys import packed_run_key, run_key
 from mousetrap.shapes import Event, Progress
 from support.packed import passed
@@ -257,6 +266,27 @@ async def waiting_for_a_lock(teller: Teller) -> AsyncIterator[object]:
     yield "completed"
 
 
+async def claimed_again_with_a_lock(teller: Teller) -> AsyncIterator[object]:
+    """As after a reply that was lost: the lock stays as long as the claim, and is asked for where another has it by now."""
+    other = await teller.open("r2")
+    await passed(teller.store, other.accepted_ms)
+    job = await teller.open()
+    first = await teller.claim(job, lease=0.0, lock="one")
+    again = await teller.claim(job, lock="one")
+    assert (again.fence, again.starts) == (first.fence, 1)
+    assert isinstance(await teller.claim(other, "w2", lock="one"), Locked)
+    yield "has it"
+    await teller.claim(job, lease=0.0, lock="one")
+    held = await teller.claim(other, "w2", lock="one")
+    assert isinstance(held, Granted)
+    assert isinstance(await teller.claim(job, lock="one"), Locked)
+    assert await teller.decide(job, OUTPUT, again) in ("stale", "unlocked")
+    yield "waits"
+    await teller.decide(other, RESULT, held, "w2", following=None)
+    await teller.decide(job, RESULT, await teller.claim(job, lock="one"), following=None)
+    yield "completed"
+
+
 async def a_chain_in_place(teller: Teller) -> AsyncIterator[object]:
     job = await teller.open()
     claim = await teller.claim(job)
@@ -303,6 +333,7 @@ STORIES: list[Story] = [
     taken_over_until_it_is_a_suspect,
     with_references,
     waiting_for_a_lock,
+    claimed_again_with_a_lock,
     a_chain_in_place,
     restored_from_a_later_job,
 ]

@@ -75,6 +75,7 @@ local function grant_again(run, job, held, lease, ttl)
   if held.facts.limited then limits.renew(run, job, held, now + lease) end
   save_job(run, job, held, ttl)
   local lock = held.facts.lock
+  if lock then keep_lock(job, lock, lease) end
   local lock_fence = lock and redis.call('HGET', lock_key(lock), 'fence') or 0
   local lined = held.facts.limited and limits.entry(held.facts.limited, job .. ' ' .. run) ~= nil
   return { 'granted', held.fence, held.facts.starts, held.facts.suspect or false, tonumber(lock_fence), '', 0, lined or false }
@@ -161,7 +162,8 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   -- A message of a refused submission can expire before the run that a repeat was accepted for, and that of a child before its
   -- run was repaired, which has no time any more.
   local late = expires_ms > 0 and now >= expires_ms and is_late(owner)
-  if mine and not redelivered and not late and (lock == '' or facts.lock == lock) then
+  -- Another job can have its lock by now: then it is asked for, as of a new claim.
+  if mine and not redelivered and not late and (lock == '' or (facts.lock == lock and holds_lock(job, lock))) then
     return grant_again(run, job, held, lease, ttl)
   end
 
@@ -261,7 +263,7 @@ function transitions.renew(job, run, fence, lease, ttl)
   if not held or held.fence ~= fence then return { 'lost' } end
   if held.state == 'running' then
     local lock = held.facts.lock
-    if lock and holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+    if lock then keep_lock(job, lock, lease) end
     held.facts.until_ms, held.facts.doubted = now + lease, nil
     save_job(run, job, held, ttl)
   end

@@ -14,6 +14,11 @@ end
 
 local function holds_lock(job, lock) return redis.call('HGET', lock_key(lock), 'job') == job end
 
+-- For as long as the claim that it belongs to.
+local function keep_lock(job, lock, lease)
+  if holds_lock(job, lock) then redis.call('HSET', lock_key(lock), 'until_ms', now + lease) end
+end
+
 -- The caller saves the job.
 local function free_lock(job, held)
   local lock = held.facts.lock
