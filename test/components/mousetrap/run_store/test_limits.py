@@ -105,6 +105,25 @@ def kinds(claims: Sequence[Any]) -> list[type]:
     return [type(claim) for claim in claims]
 
 
+async def test_a_claim_that_is_granted_again_keeps_its_place_or_waits_for_the_one_who_has_it(
+    store_url: str,
+) -> None:
+    async with open_store(store_url, retention=3600) as store:
+        one, two = await new_jobs(store, 2)
+        limit = [at_most(1)]
+        (first,) = await claimed(store, one, limits=limit, lease=NONE_S)
+
+        (again,) = await claimed(store, one, limits=limit)
+        assert (again.fence, again.starts) == (first.fence, 1)
+        await waiting(store, two, limits=limit)
+
+        await claimed(store, one, limits=limit, lease=NONE_S)
+        assert ids(await taken(store)) == [two.id]
+        assert kinds(await claimed(store, two, limits=limit, worker="w2")) == [Granted]
+        assert kinds(await claimed(store, one, limits=limit)) == [Limited]
+        assert await decided(store, one, again) == "stale"
+
+
 async def test_of_one_call_as_many_begin_as_there_is_room_and_the_rest_waits_in_order(store_url: str) -> None:
     async with open_store(store_url, retention=3600) as store:
         jobs = await new_jobs(store, 5)

@@ -162,8 +162,10 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
   -- A message of a refused submission can expire before the run that a repeat was accepted for, and that of a child before its
   -- run was repaired, which has no time any more.
   local late = expires_ms > 0 and now >= expires_ms and is_late(owner)
-  -- Another job can have its lock by now: then it is asked for, as of a new claim.
-  if mine and not redelivered and not late and (lock == '' or (facts.lock == lock and holds_lock(job, lock))) then
+  local full = not late and limits.refusing(limited, member, running)
+  -- Another job can have its lock or its place by now: then they are asked for, as of a new claim.
+  local has_all = not full and (lock == '' or (facts.lock == lock and holds_lock(job, lock)))
+  if mine and not redelivered and not late and has_all then
     return grant_again(run, job, held, lease, ttl)
   end
 
@@ -179,7 +181,7 @@ function transitions.claim(job, run, stage, attempt, parent, parent_fence, accep
     record_event(run, 'expired', stage, facts.fan or job, attempt, worker, '', facts.fan and job)
     return { 'over', 'expired' }
   end
-  local full, is_high = limits.refusing(limited, member, running), (owner.facts.priority or DEFAULT_PRIORITY) > DEFAULT_PRIORITY
+  local is_high = (owner.facts.priority or DEFAULT_PRIORITY) > DEFAULT_PRIORITY
   if full then return limits.wait(run, job, held, attempt, generation, worker, full, limited, is_high, ttl) end
   local lock_fence, holder = 0, ''
   if lock ~= '' then
