@@ -67,6 +67,7 @@ class JobsWanted:
     """A page of a run's jobs; None for all."""
 
     run_id: str
+    limit: int
     stage: str | None = None
     state: JobState | None = None
     #: `next` of the page before.

@@ -38,8 +38,6 @@ from mousetrap.worker_registry import WorkerRegistry, open_registry
 
 #: For an outage in a wait: then the handle, which counts it, asks again.
 _OUTAGE_S = 1.0
-#: Jobs of a page.
-_JOBS = 200
 
 OpenOutlet = Callable[[], AbstractAsyncContextManager[Outlet]]
 
@@ -186,7 +184,7 @@ class Broker:
                 "stage", f"pipeline {pipeline.name!r} has no stage {wanted.stage!r}: it has {names}"
             )
         place = None if wanted.after is None else JobPlace.read(wanted.after)
-        filtered = JobFilter(stage=wanted.stage, state=wanted.state, limit=_JOBS, place=place)
+        filtered = JobFilter(stage=wanted.stage, state=wanted.state, limit=wanted.limit, place=place)
         return with_letters(await self._store.jobs(run, pipeline, filtered), pipeline)
 
     async def events(self, run_id: str, after: str) -> AsyncIterator[Event | Progress]:

@@ -25,6 +25,8 @@ _OUTAGE_S = 60.0
 _RETRY_S = 0.5
 #: Between two looks for a run that a relay is to submit: as often as the relay looks for its row.
 _LOOK_S = 0.2
+#: As many jobs as the API gives in one page.
+_JOBS_A_PAGE = 200
 
 BackendNow = Callable[[], Awaitable[Backend]]
 
@@ -104,6 +106,7 @@ class AsyncHandle(Generic[O_co]):
         """
         wanted = JobsWanted(
             run_id=self.id,
+            limit=_JOBS_A_PAGE,
             stage=stage,
             state=None if state is None else _state(state),
             known=self._aim.pipeline,

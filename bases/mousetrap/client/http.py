@@ -30,8 +30,6 @@ _TIMEOUT_S = 10.0
 _BATCH_TIMEOUT_S = 120.0
 #: Without a byte for so long, a stream of events is lost: the API sends something more often.
 _EVENTS_TIMEOUT_S = 60.0
-#: As many jobs as the API gives in one page.
-_JOBS = 200
 #: The longest wait that the API takes in one request, and the pause after one that ended early.
 _WAIT_S, _EARLY_PAUSE_S = 60.0, 0.5
 #: Each run that is waited for has a connection while it is.
@@ -114,7 +112,7 @@ class Http:
         return await self._accepted(path, body, repetition.unique, run_id=repetition.run_id)
 
     async def jobs(self, wanted: JobsWanted) -> JobPage:
-        given = {"stage": wanted.stage, "state": wanted.state, "after": wanted.after, "limit": _JOBS}
+        given = {"stage": wanted.stage, "state": wanted.state, "after": wanted.after, "limit": wanted.limit}
         params = {name: value for name, value in given.items() if value is not None}
         response = await self._send("GET", f"{_run_path(wanted.run_id)}/jobs", params=params)
         return _decoded(self._checked(response, wanted.run_id), JobPage)

@@ -276,8 +276,7 @@ async def test_the_jobs_of_a_run_are_listed_page_by_page(
     def fail(number: int) -> int:
         raise ZeroDivisionError("no")
 
-    for backend in ("http", "broker"):
-        monkeypatch.setattr(f"mousetrap.client.{backend}._JOBS", 1)
+    monkeypatch.setattr("mousetrap.client.handle._JOBS_A_PAGE", 1)
     async with (
         open_client(bench) as client,
         bench.working(bench.bind("add", add), bench.bind("double", fail)),
